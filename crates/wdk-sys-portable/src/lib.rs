@@ -1,6 +1,31 @@
 //! The part of wdk-sys that Tollgate uses, for machines without a WDK.
 //!
-//! (table to come)
+//! wdk-sys makes its bindings from the WDK's headers, so that it cannot be built without them. This crate has the same name and
+//! version, and the same names and types for the subset below, so that Cargo's `[patch]` can put it in the other's place: see
+//! `image/Cargo.toml`. `wdk`, `wdk-alloc` and `wdk-panic` are used over it as they are published. On hosts that are not Windows the
+//! driver links it directly, and the simulator defines the functions. Widths are fixed: `ULONG` is 32 bits on every host.
+//!
+//! Code that compiles here and not with the published wdk-sys, or the other way round, is a bug of this crate.
+//!
+//! # The subset
+//!
+//! | Of | Names |
+//! |---|---|
+//! | ntoskrnl.exe, memory ([`ntddk`]) | `ExAllocatePool2` `ExFreePoolWithTag` (and `ExFreePool`, which becomes the latter) |
+//! | ntoskrnl.exe, waiting and time | `KeAcquireSpinLockRaiseToDpc` `KeReleaseSpinLock` `KeInitializeEvent` `KeSetEvent` `KeClearEvent` `KeWaitForSingleObject` `KeDelayExecutionThread` `KeGetCurrentIrql` `KeQueryInterruptTimePrecise` |
+//! | ntoskrnl.exe, threads and objects | `PsCreateSystemThread` `PsTerminateSystemThread` `ObReferenceObjectByHandle` `ObfDereferenceObject` `ZwClose` `ZwWaitForSingleObject` |
+//! | ntoskrnl.exe, run-down protection | `ExInitializeRundownProtection` `ExAcquireRundownProtection` `ExReleaseRundownProtection` `ExWaitForRundownProtectionRelease` |
+//! | ntoskrnl.exe, the end | `KeBugCheckEx` `DbgPrint` (named by the `wdk` crate, not used by the driver) |
+//! | ntoskrnl.exe, for the compiler | `memcpy` `memmove` `memset` `memcmp` (Windows only) |
+//! | WDFLDR.SYS, for the entry point | `WdfVersionBind` `WdfVersionUnbind` (Windows only) |
+//! | KMDF ([`call_unsafe_wdf_function_binding!`]), driver and devices | `WdfDriverCreate` `WdfControlDeviceInitAllocate` `WdfDeviceInitFree` `WdfDeviceInitSetDeviceType` `WdfDeviceInitSetCharacteristics` `WdfDeviceInitAssignName` `WdfDeviceCreate` `WdfDeviceCreateSymbolicLink` `WdfDeviceWdmGetDeviceObject` `WdfControlFinishInitializing` `WdfObjectDelete` |
+//! | KMDF, requests | `WdfIoQueueCreate` `WdfRequestRetrieveInputBuffer` `WdfRequestRetrieveOutputBuffer` `WdfRequestCompleteWithInformation` `WdfRequestComplete` |
+//! | KMDF, registry | `WdfDriverOpenParametersRegistryKey` `WdfRegistryQueryValue` `WdfRegistryQueryULong` `WdfRegistryClose` |
+//! | KMDF, for the `wdk` crate | `WdfSpinLockCreate` `WdfSpinLockAcquire` `WdfSpinLockRelease` `WdfTimerCreate` `WdfTimerStart` `WdfTimerStop` |
+//! | Structures | `UNICODE_STRING` `LARGE_INTEGER` `OBJECT_ATTRIBUTES` `CLIENT_ID` `KEVENT` `EX_RUNDOWN_REF` `OBJECT_HANDLE_INFORMATION` `DRIVER_OBJECT` `DEVICE_OBJECT` `WDF_DRIVER_GLOBALS` `WDF_OBJECT_CONTEXT_TYPE_INFO` `WDF_OBJECT_ATTRIBUTES` `WDF_DRIVER_CONFIG` `WDF_IO_QUEUE_CONFIG` `WDF_TIMER_CONFIG` |
+//! | Symbols that another party defines | `WdfFunctions_01033` `WdfDriverGlobals` `WdfFunctionCount` (the simulator; on Windows this crate); `DriverEntry` (the driver; Windows only) |
+//!
+//! Functions of fwpkclnt.sys and ndis.sys are not in wdk-sys: see `wfp-sys`.
 #![no_std]
 #![expect(
     non_camel_case_types,
@@ -13,6 +38,8 @@ mod constants;
 #[cfg(windows)]
 mod entry;
 pub mod ntddk;
+#[cfg(windows)]
+mod runtime;
 mod status;
 mod structs;
 mod types;
