@@ -43,6 +43,9 @@ pub use windows_sys::Win32::NetworkManagement::WindowsFilteringPlatform::{
     FWPM_SESSION_FLAG_DYNAMIC, FWPM_SUBLAYER_FLAG_PERSISTENT,
 };
 
+/// Flag of [`FwpmTransactionBegin0`] (fwpmtypes.h): the transaction only reads. 0 asks for a read-write transaction.
+pub use windows_sys::Win32::NetworkManagement::WindowsFilteringPlatform::FWPM_TXN_READ_ONLY;
+
 /// Who may do what with an object (winnt.h). Null asks for the default.
 pub use windows_sys::Win32::Security::PSECURITY_DESCRIPTOR;
 
@@ -53,10 +56,8 @@ pub const RPC_C_AUTHN_DEFAULT: u32 = 0xffff_ffff;
 /// Authentication service for `FwpmEngineOpen0` (rpcdce.h): Windows' own.
 pub const RPC_C_AUTHN_WINNT: u32 = 10;
 
-/// Flag of `FwpmTransactionBegin0` (fwpmtypes.h): the transaction only reads. 0 asks for a read-write transaction.
-pub const FWPM_TXN_READ_ONLY: u32 = 1;
-
-/// Called when the state of the base filtering engine changes (fwpmk.h). IRQL <= DISPATCH_LEVEL is to be assumed.
+/// Called when the state of the base filtering engine changes (fwpmk.h). Must not unsubscribe, which would wait for itself. The
+/// documentation does not say at which IRQL; DISPATCH_LEVEL is to be assumed.
 pub type FWPM_SERVICE_STATE_CHANGE_CALLBACK0 =
     Option<unsafe extern "system" fn(context: *mut c_void, newState: FWPM_SERVICE_STATE)>;
 
@@ -172,7 +173,7 @@ unsafe extern "system" {
         changeHandle: *mut HANDLE,
     ) -> NTSTATUS;
 
-    /// Ends a subscription (fwpmk.h). IRQL = PASSIVE_LEVEL.
+    /// Ends a subscription (fwpmk.h). IRQL = PASSIVE_LEVEL. Never from the callback: the documentation warns of a deadlock.
     #[must_use]
     pub fn FwpmBfeStateUnsubscribeChanges0(changeHandle: HANDLE) -> NTSTATUS;
 }

@@ -7,11 +7,25 @@
 macro_rules! layer_ids {
     ($($name:ident = $value:literal,)+) => {
         $(#[doc = concat!("Run-time identifier ", $value, " (fwpsk.h, `FWPS_BUILTIN_LAYERS`).")] pub const $name: u16 = $value;)+
+
+        /// The names of the layers, indexed by their run-time identifier, for messages.
+        pub const LAYER_NAMES: &[&str] = &[$(stringify!($name)),+];
+
+        // An enumerator left out of the list would move all that follow it.
+        const _: () = {
+            let mut next = 0;
+            $(assert!($name == next); next += 1;)+
+            assert!(LAYER_NAMES.len() == next as usize);
+        };
     };
 }
 
 macro_rules! fields {
-    ($($(#[$doc:meta])+ $module:ident, $prefix:literal: $($name:ident = $value:literal,)+;)+) => {
+    ($(
+        $(#[$doc:meta])+
+        $module:ident, $prefix:literal, max $max:literal, alias { $($alias:ident = $of:ident,)+ }:
+        $($name:ident = $value:literal,)+;
+    )+) => {
         $(
             $(#[$doc])+
             #[doc = concat!("\n\nIndices of `FWPS_FIELDS_", $prefix, "_V4` and `_V6` (fwpsk.h; F.2).")]
@@ -20,6 +34,24 @@ macro_rules! fields {
                     #[doc = concat!("`FWPS_FIELD_", $prefix, "_V4_", stringify!($name), "` and `_V6_`: index ", $value, ".")]
                     pub const $name: u16 = $value;
                 )+
+                $(
+                    #[doc = concat!("`FWPS_FIELD_", $prefix, "_V4_", stringify!($alias), "` and `_V6_`: the same as")]
+                    #[doc = concat!("[`", stringify!($of), "`].")]
+                    pub const $alias: u16 = $of;
+                )+
+
+                #[doc = concat!("`FWPS_FIELD_", $prefix, "_V4_MAX` and `_V6_MAX`: how many fields there are, ", $max, ".")]
+                pub const MAX: u16 = $max;
+
+                /// The names of the fields by index, without the prefix, for messages.
+                pub const NAMES: &[&str] = &[$(stringify!($name)),+];
+
+                // An enumerator left out of the list would move all that follow it.
+                const _: () = {
+                    let mut next = 0;
+                    $(assert!($name == next); next += 1;)+
+                    assert!(MAX == next && NAMES.len() == next as usize);
+                };
             }
         )+
     };
@@ -134,8 +166,8 @@ pub const FWPS_LAYER_NON_WFP: u16 = 0xFFFF;
 fields! {
     /// Received packets after the transport header was parsed; 12 and 14.
     ///
-    /// Ports hold ICMP type (local) and code (remote) for ICMP.
-    inbound_transport, "INBOUND_TRANSPORT":
+    /// For ICMP the local port is the type and the remote port the code.
+    inbound_transport, "INBOUND_TRANSPORT", max 15, alias { ICMP_TYPE = IP_LOCAL_PORT, ICMP_CODE = IP_REMOTE_PORT, }:
         IP_PROTOCOL = 0,
         IP_LOCAL_ADDRESS = 1,
         IP_REMOTE_ADDRESS = 2,
@@ -151,12 +183,11 @@ fields! {
         PROFILE_ID = 12,
         IPSEC_SECURITY_REALM_ID = 13,
         COMPARTMENT_ID = 14,
-        MAX = 15,
     ;
     /// Packets to send before the IP header is built; 16 and 18.
     ///
-    /// Ports hold ICMP type (local) and code (remote) for ICMP.
-    outbound_transport, "OUTBOUND_TRANSPORT":
+    /// For ICMP the local port is the type and the remote port the code.
+    outbound_transport, "OUTBOUND_TRANSPORT", max 16, alias { ICMP_TYPE = IP_LOCAL_PORT, ICMP_CODE = IP_REMOTE_PORT, }:
         IP_PROTOCOL = 0,
         IP_LOCAL_ADDRESS = 1,
         IP_LOCAL_ADDRESS_TYPE = 2,
@@ -173,12 +204,19 @@ fields! {
         PROFILE_ID = 13,
         IPSEC_SECURITY_REALM_ID = 14,
         COMPARTMENT_ID = 15,
-        MAX = 16,
     ;
     /// Authorization of inbound connections and first inbound packets; 44 and 46.
     ///
     /// `INTERFACE_INDEX` is the local (delivery) interface, `SUB_INTERFACE_INDEX` belongs to the arrival interface.
-    ale_auth_recv_accept, "ALE_AUTH_RECV_ACCEPT":
+    ale_auth_recv_accept, "ALE_AUTH_RECV_ACCEPT", max 39, alias {
+        ICMP_TYPE = IP_LOCAL_PORT,
+        ICMP_CODE = IP_REMOTE_PORT,
+        SIO_FIREWALL_SOCKET_PROPERTY = SIO_FIREWALL_SYSTEM_PORT,
+        LOCAL_INTERFACE_TYPE = INTERFACE_TYPE,
+        LOCAL_TUNNEL_TYPE = TUNNEL_TYPE,
+        LOCAL_INTERFACE_INDEX = INTERFACE_INDEX,
+        ARRIVAL_SUB_INTERFACE_INDEX = SUB_INTERFACE_INDEX,
+    }:
         ALE_APP_ID = 0,
         ALE_USER_ID = 1,
         IP_LOCAL_ADDRESS = 2,
@@ -218,10 +256,9 @@ fields! {
         RESERVED_1 = 36,
         RESERVED_2 = 37,
         RESERVED_3 = 38,
-        MAX = 39,
     ;
     /// Authorization of outbound connections and first outbound packets; 48 and 50.
-    ale_auth_connect, "ALE_AUTH_CONNECT":
+    ale_auth_connect, "ALE_AUTH_CONNECT", max 41, alias { ICMP_TYPE = IP_LOCAL_PORT, ICMP_CODE = IP_REMOTE_PORT, }:
         ALE_APP_ID = 0,
         ALE_USER_ID = 1,
         IP_LOCAL_ADDRESS = 2,
@@ -263,10 +300,9 @@ fields! {
         RESERVED_1 = 38,
         RESERVED_2 = 39,
         RESERVED_3 = 40,
-        MAX = 41,
     ;
     /// Notification that a flow was authorized and set up; 52 and 54.
-    ale_flow_established, "ALE_FLOW_ESTABLISHED":
+    ale_flow_established, "ALE_FLOW_ESTABLISHED", max 24, alias { ICMP_TYPE = IP_LOCAL_PORT, ICMP_CODE = IP_REMOTE_PORT, }:
         ALE_APP_ID = 0,
         ALE_USER_ID = 1,
         IP_LOCAL_ADDRESS = 2,
@@ -291,6 +327,5 @@ fields! {
         RESERVED_1 = 21,
         RESERVED_2 = 22,
         RESERVED_3 = 23,
-        MAX = 24,
     ;
 }

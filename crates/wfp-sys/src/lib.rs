@@ -16,6 +16,10 @@
 //! On Windows the functions are imported from `fwpkclnt.sys` and `ndis.sys` without an import library (`raw-dylib`). Elsewhere
 //! they are plain external symbols that whoever links the program defines: wfpsim does, so a driver can run on a Linux host.
 //!
+//! `windows-sys` brings imports of the same names from `fwpuclnt.dll` along. The linker takes the first definition it meets, and
+//! rustc hands it a crate before the crate's dependencies, so that those of `fwpkclnt.sys` win. An image's import table is
+//! nevertheless worth a look after every change of the build: it may name `fwpkclnt.sys`, never `fwpuclnt.dll`.
+//!
 //! # Enumerations
 //!
 //! A C enumeration is an integer alias with constants: the kernel may return a value that is newer than this file, and such a

@@ -125,9 +125,9 @@ pub struct NET_BUFFER_LIST {
 pub struct NET_BUFFER_LIST_CONTEXT {
     /// The next area, null at the end.
     pub Next: *mut NET_BUFFER_LIST_CONTEXT,
-    /// Bytes of context data.
+    /// Bytes of the whole context space behind this header, used or not.
     pub Size: u16,
-    /// Bytes of the context data that are in use, counted from its end.
+    /// Bytes from the start of the context space to the data in it, which is as many as are not in use.
     pub Offset: u16,
     _padding0: u32,
 }
@@ -238,7 +238,7 @@ unsafe extern "system" {
     /// after the bytes were copied there. IRQL <= DISPATCH_LEVEL (B-07).
     ///
     /// Null if the packet is shorter, if the bytes are scattered or misaligned and `Storage` is null, or if memory is too low to map
-    /// the buffer (B-05). `AlignMultiple` is a power of two up to 8192; 1 and 0 ask for no alignment. To be read, not written.
+    /// the buffer (B-05). `AlignMultiple` is a power of two up to 8192; 1 asks for no alignment. To be read, not written.
     #[must_use]
     pub fn NdisGetDataBuffer(
         NetBuffer: *mut NET_BUFFER,

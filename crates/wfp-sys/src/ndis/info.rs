@@ -105,7 +105,7 @@ pub struct NDIS_TCP_IP_CHECKSUM_NET_BUFFER_LIST_INFO(
 pub mod checksum_transmit {
     bits! { usize, "`Transmit` bit of the checksum slot.":
         /// The packet is IPv4.
-        IS_IPV4 = 1,
+        IS_IPV4 = 0x1,
         /// The packet is IPv6.
         IS_IPV6 = 0x2,
         /// The hardware is to compute the TCP checksum.
