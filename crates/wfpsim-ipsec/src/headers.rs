@@ -51,7 +51,7 @@ pub(crate) struct Headers {
     pub(crate) extensions: Vec<Extension>,
     /// The first header that is not an extension header. Behind an IPv6 fragment header, its next header.
     pub(crate) protocol: u8,
-    /// Where the byte lies that names `protocol`.
+    /// Where the byte lies that names the header at `payload`.
     pub(crate) named_at: usize,
     /// Where the header of `protocol` begins; for an IPv6 fragment, where the fragment header does.
     pub(crate) payload: usize,
@@ -135,7 +135,6 @@ fn parse_v6(packet: &[u8]) -> Result<Headers, Broken> {
             }
             protocol::FRAGMENT => {
                 fragment = true;
-                named_at = at;
                 protocol = *whole.get(at).ok_or(Broken {
                     protocol: Some(protocol),
                 })?;
