@@ -1,2 +1,51 @@
-//! Repository tasks.
-fn main() {}
+//! Repository tasks: `cargo xtask --help`.
+//!
+//! Exit status: 0 done, 1 a step or a check failed, 2 the command line was not understood, 3 no toolchain that can build the image.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod image;
+mod manifests;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Repository tasks")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build tollgate.sys and tollgate.pdb without a WDK, and check the image
+    Image(image::Args),
+    /// Check that image/Cargo.toml has the dependencies of the root package on Windows
+    Manifests,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let outcome = match args.task {
+        Task::Image(args) => image::run(root(), &args),
+        Task::Manifests => manifests::run(root()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(if error.is::<image::NoToolchain>() {
+                3
+            } else {
+                1
+            })
+        }
+    }
+}
+
+/// The repository, which is where this package was compiled.
+fn root() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package)
+}
