@@ -83,9 +83,9 @@ fn settings(root: &Path, arch: Arch, toolchain: &Toolchain, home: Option<&Path>)
     // Panic locations and the PDB name source files; neither the checkout's place nor the user's name is anybody's business. The
     // later of two prefixes that fit is the one that is used.
     if let Some(home) = home {
-        flags.push(format!("--remap-path-prefix={}=~", home.display()));
+        flags.push(format!("--remap-path-prefix={}=/home", home.display()));
     }
-    flags.push(format!("--remap-path-prefix={}=tollgate", root.display()));
+    flags.push(format!("--remap-path-prefix={}=/tollgate", root.display()));
     vec![
         format!(
             "target.{target}.linker={}",
@@ -136,8 +136,8 @@ mod tests {
             flags,
             [
                 "-Clinker-flavor=lld-link",
-                r"--remap-path-prefix=C:\Users\me=~",
-                r"--remap-path-prefix=C:\src\tollgate=tollgate"
+                r"--remap-path-prefix=C:\Users\me=/home",
+                r"--remap-path-prefix=C:\src\tollgate=/tollgate"
             ]
         );
     }
