@@ -18,6 +18,10 @@ impl fmt::Display for ConfigError {
 impl core::error::Error for ConfigError {}
 
 /// What the linker is told of a KMDF driver, each with its reason.
+///
+/// Not among them is `/guard:cf`. Control flow guard wants a load configuration with the addresses of the check functions and a table of
+/// call targets, code that was compiled to make the checks, and a Windows to try it on: the linker alone would set the flag in the header
+/// without any of it. Nor is there anything that needs a load configuration for its security cookie, because Rust code has none.
 pub const LINK_ARGS: &[&str] = &[
     // A kernel-mode image.
     "/DRIVER",

@@ -211,7 +211,7 @@ pub fn find(arch: Arch) -> Result<Toolchain> {
                     println!("rustup could not; looking for another toolchain");
                 }
             }
-            Step::GiveUp(ways) => bail!(NoToolchain(ways)),
+            Step::GiveUp(ways) => return Err(NoToolchain(ways).into()),
         }
     }
 }
