@@ -128,8 +128,8 @@ counters! {
     Inline InlineHeadersOutOfReach "inline_headers_out_of_reach",
     /// A packet without a transport endpoint, as the stack's own resets: it cannot be send-injected.
     Inline InlineEndpoint "inline_endpoint",
-    /// The remote address is not told, or not of the layer's family.
-    Inline InlineRemoteAddress "inline_remote_address",
+    /// An address or the protocol that an injection needs is not told, or not of the layer's family.
+    Inline InlineAddress "inline_address",
     /// A raw header that is not told, or that would have to be shared by several NET_BUFFERs.
     Inline InlineRawHeader "inline_raw_header",
     /// No completion handle, without which nothing can be pended.
