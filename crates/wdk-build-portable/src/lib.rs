@@ -40,7 +40,7 @@ pub const LINK_ARGS: &[&str] = &[
     "/OPT:REF",
     // The debugger finds symbols by this name, wherever the image was built.
     "/PDBALTPATH:tollgate.pdb",
-    // The same source gives the same image: the header's time is a hash.
+    // The time in the header is a hash of the content, not a clock's.
     "/Brepro",
     // The Windows manifest is for programs.
     "/MANIFEST:NO",
