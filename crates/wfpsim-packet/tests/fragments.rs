@@ -339,6 +339,11 @@ fn a_longer_datagram_is_cut_into_sound_fragments_that_come_together_again() {
             let layout = Layout::cut(&datagram(is_v6, old), &[40, 80], 77).expect("a datagram");
             let changed = datagram(is_v6, new);
             let fragments = refragment(&changed, &layout).expect("a datagram");
+            let longest = if is_v6 { 48 + 40 } else { 20 + 40 };
+            assert!(
+                fragments.iter().all(|fragment| fragment.len() <= longest),
+                "none is longer than any was"
+            );
             let mut reassembler = Reassembler::default();
             let mut whole = None;
             for fragment in &fragments {

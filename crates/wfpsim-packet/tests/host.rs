@@ -69,8 +69,8 @@ fn a_host_with_several_peers_is_the_one_in_every_packet_with_all_its_addresses()
 #[test]
 fn of_two_ends_the_one_that_no_router_is_before_is_the_host() {
     let guess = guess(&[
-        frame(ROUTER, HOST, &packet("192.0.2.1", "10.0.0.9", 57)),
         frame(HOST, ROUTER, &packet("10.0.0.9", "192.0.2.1", 128)),
+        frame(ROUTER, HOST, &packet("192.0.2.1", "10.0.0.9", 57)),
     ]);
     let guess = guess.expect("there are packets");
     assert_eq!(
@@ -92,6 +92,21 @@ fn of_two_ends_that_nothing_tells_apart_it_is_the_one_spoken_to_first() {
         (vec!["10.0.0.2".to_string()], None)
     );
     assert!(guess.evidence.is_weak());
+}
+
+/// A router's Ethernet address is before all that it forwards, which is not its own for that.
+#[test]
+fn what_a_router_forwards_is_not_its_own() {
+    let guess = guess(&[
+        frame(ROUTER, HOST, &packet("10.0.0.254", "10.0.0.9", 64)),
+        frame(ROUTER, PEER, &packet("10.0.0.254", "10.0.0.7", 64)),
+        frame(ROUTER, PEER, &packet("192.0.2.1", "10.0.0.254", 57)),
+    ]);
+    let guess = guess.expect("there are packets");
+    assert_eq!(
+        (addresses(&guess), guess.mac),
+        (vec!["10.0.0.254".to_string()], Some(ROUTER))
+    );
 }
 
 #[test]

@@ -1,10 +1,12 @@
-//! The guess whose capture it is, against captures of which it is known.
+//! Real captures: whose they are is guessed right, and their fragments come together and apart.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use wfpsim_packet::CaptureReader;
+use wfpsim_packet::checksum::{self, Checksum};
+use wfpsim_packet::fragment::{Outcome, Reassembler, refragment};
 use wfpsim_packet::host::{Evidence, HostGuess, HostGuesser};
+use wfpsim_packet::{CaptureReader, IpPacket};
 
 /// The directory of captures: `WFPSIM_CAPTURES`, or one that lies beside the workspace.
 fn captures() -> Option<PathBuf> {
@@ -85,5 +87,58 @@ fn the_host_of_every_known_capture_is_found() {
             Evidence::Direction,
             "{name} does not say directions"
         );
+    }
+}
+
+/// How many fragmented datagrams captures have that are complete, and how many that are not.
+const FRAGMENTED: &[(&str, usize, usize)] = &[
+    ("lan.pcap", 8, 0),
+    // Of the first answer, only the last fragment was captured.
+    ("ipv6-fragmented-dns.pcap", 1, 1),
+    ("ipv6-http-atomic-frag.pcap", 5, 0),
+];
+
+#[test]
+fn real_fragments_come_together_with_good_checksums_and_apart_byte_for_byte() {
+    let Some(directory) = captures() else {
+        println!("skipped: no captures (set WFPSIM_CAPTURES to their directory)");
+        return;
+    };
+    for (name, complete_datagrams, incomplete) in FRAGMENTED {
+        let path = directory.join(name);
+        if !path.exists() {
+            println!("skipped: {name} is not there");
+            continue;
+        }
+        let mut reassembler = Reassembler::default();
+        let mut complete = 0;
+        for captured in CaptureReader::open(&path).expect("the capture opens") {
+            let captured = captured.expect("the capture is sound");
+            let Ok(bytes) = captured.ip() else { continue };
+            let packet = IpPacket::parse(bytes).expect("what is given out is sound");
+            let outcome = reassembler.push(&packet, bytes.to_vec(), captured.time);
+            if let Outcome::Complete {
+                packet,
+                pieces,
+                layout,
+            } = outcome
+            {
+                complete += 1;
+                let original: Vec<_> = pieces.into_iter().map(|piece| piece.tag).collect();
+                assert_eq!(
+                    refragment(&packet, &layout).as_ref(),
+                    Ok(&original),
+                    "{name}"
+                );
+                let whole = IpPacket::parse(&packet).expect("a whole packet");
+                let checksum = checksum::verify(&whole);
+                assert!(
+                    matches!(checksum, Checksum::Good | Checksum::Partial),
+                    "{name}: {checksum:?}"
+                );
+            }
+        }
+        assert_eq!(reassembler.drain().len(), *incomplete, "{name}");
+        assert_eq!(complete, *complete_datagrams, "{name}");
     }
 }
