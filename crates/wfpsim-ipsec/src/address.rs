@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::headers::{Extension, Headers, protocol};
 
-/// Options of an IPv4 header: offset, number and length of each. Ends where the list does, or where it cannot be followed.
+/// Options of an IPv4 header: offset, number and length of each. Ends where the list does, or where
+/// it cannot be followed.
 pub(crate) fn ipv4_options(
     packet: &[u8],
     header_len: usize,
@@ -28,8 +29,8 @@ pub(crate) fn ipv4_options(
     })
 }
 
-/// The address that the packet reaches in the end, which is what AH authenticates (RFC 4302, section 3.3.3.1) and what an
-/// association is looked up by.
+/// The address that the packet reaches in the end, which is what AH authenticates (RFC 4302,
+/// section 3.3.3.1) and what an association is looked up by.
 pub(crate) fn final_destination(packet: &[u8], headers: &Headers) -> Option<IpAddr> {
     if headers.v6 {
         let routed = headers

@@ -1,4 +1,5 @@
-//! What AH authenticates: the packet with every field zeroed that may change on its way (RFC 4302, section 3.3.3.1).
+//! What AH authenticates: the packet with every field zeroed that may change on its way (RFC 4302,
+//! section 3.3.3.1).
 
 use std::net::IpAddr;
 
@@ -9,7 +10,8 @@ use crate::refused::Refused;
 /// Length of an AH header before its integrity value, in bytes.
 pub(crate) const FIXED_LEN: usize = 12;
 
-/// Options of IPv4 that no router changes (RFC 4302, appendix A). All others are zeroed, also those nobody knows.
+/// Options of IPv4 that no router changes (RFC 4302, appendix A). All others are zeroed, also those
+/// nobody knows.
 const IMMUTABLE_OPTIONS: [u8; 7] = [
     0,   // end of the list
     1,   // no operation
@@ -78,7 +80,8 @@ fn zero_v6(bytes: &mut [u8], headers: &Headers) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Zeroes the data of options whose number says that it may change on the way (RFC 8200, section 4.2).
+/// Zeroes the data of options whose number says that it may change on the way (RFC 8200, section
+/// 4.2).
 fn zero_options(bytes: &mut [u8], header: &Extension) -> Result<(), Refused> {
     const MAY_CHANGE: u8 = 0x20;
     let malformed = || Refused::Malformed("IPv6 options");
@@ -104,7 +107,8 @@ fn zero_options(bytes: &mut [u8], header: &Extension) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Brings a routing header to the form that it has on arrival: each hop swaps the destination with the next address of the list.
+/// Brings a routing header to the form that it has on arrival: each hop swaps the destination with
+/// the next address of the list.
 fn predict_routing(bytes: &mut [u8], header: &Extension) -> Result<(), Refused> {
     let malformed = || Refused::Malformed("IPv6 routing header");
     let end = header.at.saturating_add(header.len);

@@ -110,8 +110,8 @@ impl Encryption {
         }
     }
 
-    /// What the length of the ciphertext must be a multiple of, in bytes: the cipher's block, and never less than the 4 bytes
-    /// that RFC 4303, section 2.4, asks of every ESP packet.
+    /// What the length of the ciphertext must be a multiple of, in bytes: the cipher's block, and
+    /// never less than the 4 bytes that RFC 4303, section 2.4, asks of every ESP packet.
     #[must_use]
     pub const fn alignment(self) -> usize {
         match self {
@@ -147,7 +147,8 @@ impl Authentication {
         }
     }
 
-    /// Length of the key in bytes. Each of these algorithms has exactly one length when used with IPsec.
+    /// Length of the key in bytes. Each of these algorithms has exactly one length when used with
+    /// IPsec.
     #[must_use]
     pub const fn key_len(self) -> usize {
         match self {
@@ -207,7 +208,8 @@ pub struct FieldProblem {
 pub struct Association {
     /// What selects it.
     pub key: SaKey,
-    /// The address of the sender. Not used to select the association: behind a NAT it is not what the packet shows.
+    /// The address of the sender. Not used to select the association: behind a NAT it is not what
+    /// the packet shows.
     pub src: IpAddr,
     /// Transport or tunnel.
     pub mode: Mode,
@@ -224,8 +226,8 @@ pub struct Association {
 }
 
 impl Association {
-    /// Whether a packet of this association proves who sent it. Where it does not, sequence numbers prove nothing either, and
-    /// there is no replay check (RFC 4303, section 3.4.3).
+    /// Whether a packet of this association proves who sent it. Where it does not, sequence numbers
+    /// prove nothing either, and there is no replay check (RFC 4303, section 3.4.3).
     #[must_use]
     pub fn authenticates(&self) -> bool {
         self.authentication != Authentication::None || self.encryption == Encryption::AesGcm

@@ -1,6 +1,7 @@
 //! The Internet checksum (RFC 1071).
 
-/// One's complement sum of 16-bit words, not yet complemented. `data` that follows must start at an even offset.
+/// One's complement sum of 16-bit words, not yet complemented. `data` that follows must start at an
+/// even offset.
 fn add(sum: u64, data: &[u8]) -> u64 {
     data.chunks(2).fold(sum, |sum, word| {
         let high = word.first().copied().unwrap_or(0);
@@ -23,7 +24,8 @@ pub(crate) fn ipv4_header(header: &[u8]) -> u16 {
     finish(add(sum, header.get(12..).unwrap_or_default()))
 }
 
-/// The checksum of a UDP datagram whose checksum field is 0, over IPv4 or IPv6. Zero is sent as 0xffff (RFC 768).
+/// The checksum of a UDP datagram whose checksum field is 0, over IPv4 or IPv6. Zero is sent as
+/// 0xffff (RFC 768).
 pub(crate) fn udp(source: &[u8], destination: &[u8], datagram: &[u8]) -> u16 {
     let length = u32::try_from(datagram.len()).unwrap_or(u32::MAX);
     let mut sum = add(0, source);

@@ -13,7 +13,8 @@ use sha2::Sha256;
 
 use crate::association::{Association, Authentication, Encryption};
 
-/// A key, IV, data or integrity value is not what the algorithm takes, or the integrity value is wrong.
+/// A key, IV, data or integrity value is not what the algorithm takes, or the integrity value is
+/// wrong.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct CryptoError;
 
@@ -69,7 +70,8 @@ fn check<M: Mac>(mac: M, icv: &[u8]) -> Result<(), CryptoError> {
     mac.verify_truncated_left(icv).map_err(|_| CryptoError)
 }
 
-/// Decrypts in place with a cipher that does not authenticate. What `data` holds after an error is of no use.
+/// Decrypts in place with a cipher that does not authenticate. What `data` holds after an error is
+/// of no use.
 pub(crate) fn decrypt(
     association: &Association,
     iv: &[u8],
@@ -129,7 +131,8 @@ fn cbc_encrypt<M: BlockModeEncrypt + KeyIvInit>(
     Ok(())
 }
 
-/// Verifies and only then decrypts in place (RFC 4106). `iv` is the 8 bytes of the packet; the salt comes from the key.
+/// Verifies and only then decrypts in place (RFC 4106). `iv` is the 8 bytes of the packet; the salt
+/// comes from the key.
 pub(crate) fn gcm_open(
     association: &Association,
     iv: &[u8],

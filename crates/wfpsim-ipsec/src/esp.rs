@@ -15,7 +15,8 @@ const TRAILER_LEN: usize = 2;
 pub(crate) struct Opened {
     /// SPI, sequence number and IV, in bytes.
     pub(crate) header_len: usize,
-    /// Everything behind that, as long as before: data, padding, pad length, next header (decrypted) and the integrity value.
+    /// Everything behind that, as long as before: data, padding, pad length, next header
+    /// (decrypted) and the integrity value.
     pub(crate) body: Vec<u8>,
     /// How much of `body` is data.
     pub(crate) data_len: usize,
@@ -74,9 +75,9 @@ pub(crate) fn open(association: &Association, esp: &[u8]) -> Result<Opened, Refu
         .get(data_len..)
         .ok_or(Refused::BadPadding(key))?
         .to_vec();
-    // RFC 4303, section 2.4, has the receiver inspect the padding. Some senders fill it otherwise, which does no harm where the
-    // packet is authenticated; where it is not, the padding is the only sign that the key was right.
-    if !association.authenticates() && padding != default_padding(padding.len()) {
+    // RFC 4303, section 2.4: the receiver inspects the padding. Where the packet is not
+    // authenticated, this is the only sign that the key was right.
+    if padding != default_padding(padding.len()) {
         return Err(Refused::BadPadding(key));
     }
     let iv = iv.to_vec();

@@ -1,4 +1,5 @@
-//! As much of IP headers as IPsec has to know: where the headers lie, what names the next one, and how long the packet is.
+//! As much of IP headers as IPsec has to know: where the headers lie, what names the next one, and
+//! how long the packet is.
 
 use crate::checksum;
 use crate::refused::Refused;
@@ -49,7 +50,8 @@ pub(crate) struct Headers {
     pub(crate) header_len: usize,
     /// The extension headers before `payload`.
     pub(crate) extensions: Vec<Extension>,
-    /// The first header that is not an extension header. Behind an IPv6 fragment header, its next header.
+    /// The first header that is not an extension header. Behind an IPv6 fragment header, its next
+    /// header.
     pub(crate) protocol: u8,
     /// Where the byte lies that names the header at `payload`.
     pub(crate) named_at: usize,

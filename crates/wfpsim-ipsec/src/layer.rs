@@ -69,8 +69,9 @@ impl Unwrapped {
 
 /// Takes the first IPsec header off `packet`; `None` when there is none.
 ///
-/// `first` says that no header was taken off before: only then is UDP on port 4500 looked into, because what comes out of an ESP
-/// packet is no longer on the wire. `replay` asks for the replay check.
+/// `first` says that no header was taken off before: only then is UDP on port 4500 looked into,
+/// because what comes out of an ESP packet is no longer on the wire. `replay` asks for the replay
+/// check.
 pub(crate) fn unwrap(
     sadb: &Sadb,
     packet: &[u8],
@@ -114,8 +115,9 @@ pub(crate) fn unwrap(
 
 /// Finds out whether a UDP datagram carries ESP, and returns its header if so.
 ///
-/// It does when one port is 4500, the first four bytes are not zero (that is the mark of IKE), it is no keepalive (one byte 0xff),
-/// and the destination has an association with UDP encapsulation; otherwise port 4500 is a port like any other.
+/// It does when one port is 4500, the first four bytes are not zero (that is the mark of IKE), it
+/// is no keepalive (one byte 0xff), and the destination has an association with UDP encapsulation;
+/// otherwise port 4500 is a port like any other.
 fn encapsulated(
     sadb: &Sadb,
     packet: &[u8],
@@ -158,6 +160,19 @@ fn encapsulated(
         destination,
         checksum,
     }))
+}
+
+/// Whether `packet` is a NAT keepalive: one byte 0xff in UDP to port 4500 (RFC 3948, section 2.3).
+pub(crate) fn is_nat_keepalive(packet: &[u8]) -> bool {
+    let Ok(headers) = headers::parse(packet) else {
+        return false;
+    };
+    if headers.fragment || headers.protocol != protocol::UDP {
+        return false;
+    }
+    let datagram = packet.get(headers.payload..headers.end).unwrap_or_default();
+    read_u16(datagram, 2) == Some(NAT_TRAVERSAL_PORT)
+        && datagram.get(UDP_HEADER_LEN..) == Some(&[0xff])
 }
 
 /// The checksum that the UDP header of `datagram` should have; the addresses are those of `packet`.
@@ -257,7 +272,8 @@ fn unwrap_ah(
     let (icv, padding) = rest
         .split_at_checked(association.icv_len())
         .ok_or_else(short)?;
-    // Padding brings the header to 4 bytes in IPv4 and 8 in IPv6 (RFC 4302, section 3.3.3.2.1); some senders use 8 in both.
+    // Padding brings the header to 4 bytes in IPv4 and 8 in IPv6 (RFC 4302, section 3.3.3.2.1);
+    // some senders use 8 in both.
     if padding.len() >= 8 || (headers.v6 && !header_len.is_multiple_of(8)) {
         return Err(Refused::Malformed("length of the AH header"));
     }
@@ -308,7 +324,8 @@ fn data_len(association: &Association, data: &[u8], next_header: u8) -> Result<u
     Ok(inner)
 }
 
-/// The length of an IP packet by its own header. What it carries is not looked at: that is for whoever gets it.
+/// The length of an IP packet by its own header. What it carries is not looked at: that is for
+/// whoever gets it.
 fn inner_len(packet: &[u8]) -> Option<usize> {
     let len = match packet.first()? >> 4 {
         4 => {

@@ -17,8 +17,8 @@ pub enum Outbound {
     Clear,
     /// It was protected.
     Protected {
-        /// What the stack handed down: the packet without IPsec, or in tunnel mode the inner packet (itself without IPsec, if there
-        /// is an association for what it had).
+        /// What the stack handed down: the packet without IPsec, or in tunnel mode the inner packet
+        /// (itself without IPsec, if there is an association for what it had).
         clean: Vec<u8>,
         /// How to protect it again.
         recipe: Recipe,
@@ -28,13 +28,13 @@ pub enum Outbound {
 impl Sadb {
     /// Takes off the protection that the host itself had put on.
     ///
-    /// `packet` is a whole IP packet, not a fragment. Bytes behind the end that its IP header gives are ignored. There is no replay
-    /// check: a capture may show a packet twice.
+    /// `packet` is a whole IP packet, not a fragment. Bytes behind the end that its IP header gives
+    /// are ignored. There is no replay check: a capture may show a packet twice.
     ///
     /// # Errors
     ///
-    /// Why the packet cannot be taken apart. One packet in a tunnel that has no association of its own is not an error: it is then
-    /// what the stack handed down.
+    /// Why the packet cannot be taken apart. One packet in a tunnel that has no association of its
+    /// own is not an error: it is then what the stack handed down.
     pub fn peel(&self, packet: &[u8]) -> Result<Outbound, Refused> {
         let mut clean = packet.to_vec();
         let mut steps: Vec<Step> = Vec::new();
@@ -71,13 +71,15 @@ impl Sadb {
 
     /// Protects `clean`, a whole IP packet, as `recipe` says.
     ///
-    /// When `clean` is what [`Sadb::peel`] gave, the result is the packet that it was given, byte for byte. When it was changed, the
-    /// IV and sequence number stay, and lengths, checksums, padding and integrity value are those of the changed packet.
+    /// When `clean` is what [`Sadb::peel`] gave, the result is the packet that it was given, byte
+    /// for byte. When it was changed, the IV and sequence number stay, and lengths, checksums,
+    /// padding and integrity value are those of the changed packet.
     ///
     /// # Errors
     ///
-    /// [`Refused::NoAssociation`] when an association of the recipe is not in this database, [`Refused::TooLong`], or
-    /// [`Refused::Malformed`] when `clean` is no IP packet or the IV does not fit the cipher.
+    /// [`Refused::NoAssociation`] when an association of the recipe is not in this database,
+    /// [`Refused::TooLong`], or [`Refused::Malformed`] when `clean` is no IP packet or the IV does
+    /// not fit the cipher.
     pub fn protect(&self, clean: &[u8], recipe: &Recipe) -> Result<Vec<u8>, Refused> {
         let mut packet = clean.to_vec();
         for step in recipe.steps.iter().rev() {
@@ -88,9 +90,10 @@ impl Sadb {
 
     /// The recipe of a sender that protects a packet of its own with one association.
     ///
-    /// `iv` must have the length that the cipher takes ([`Encryption::iv_len`](crate::Encryption::iv_len)); with AH it is empty. For
-    /// a tunnel the outer header is a plain one with the addresses of the association. For a bundle make one recipe for each
-    /// association and join them with [`Recipe::within`].
+    /// `iv` must have the length that the cipher takes
+    /// ([`Encryption::iv_len`](crate::Encryption::iv_len)); with AH it is empty. For a tunnel the
+    /// outer header is a plain one with the addresses of the association. For a bundle make one
+    /// recipe for each association and join them with [`Recipe::within`].
     ///
     /// # Errors
     ///

@@ -5,8 +5,8 @@ use crate::headers::{self, Headers, protocol};
 use crate::layer::Kind;
 use crate::refused::Refused;
 
-/// How a packet was protected: made by [`Sadb::peel`](crate::Sadb::peel) or [`Sadb::recipe`](crate::Sadb::recipe), used by
-/// [`Sadb::protect`](crate::Sadb::protect).
+/// How a packet was protected: made by [`Sadb::peel`](crate::Sadb::peel) or
+/// [`Sadb::recipe`](crate::Sadb::recipe), used by [`Sadb::protect`](crate::Sadb::protect).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recipe {
     /// Outermost first.
@@ -34,7 +34,8 @@ impl Recipe {
         self.steps.iter().map(|step| step.key).collect()
     }
 
-    /// Whether one of the layers is a tunnel, so that what is protected is a packet within a packet.
+    /// Whether one of the layers is a tunnel, so that what is protected is a packet within a
+    /// packet.
     #[must_use]
     pub fn is_tunnel(&self) -> bool {
         self.steps.iter().any(|step| step.outer.is_some())
@@ -119,7 +120,8 @@ impl Checksum {
     }
 }
 
-/// Where an IPsec header goes among the extension headers of IPv6. In IPv4 it always follows the IP header.
+/// Where an IPsec header goes among the extension headers of IPv6. In IPv4 it always follows the IP
+/// header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Position {
     /// Behind this many extension headers.
@@ -158,7 +160,8 @@ pub(crate) struct OuterHeader {
 }
 
 impl OuterHeader {
-    /// A plain header from the addresses of the association. The lengths and checksum are filled in later.
+    /// A plain header from the addresses of the association. The lengths and checksum are filled in
+    /// later.
     fn plain(association: &Association) -> Result<Self, Refused> {
         const HOPS: u8 = 64;
         match (association.src, association.key.dst) {

@@ -10,7 +10,8 @@ use crate::association::SaKey;
 pub enum Refused {
     /// No association has this destination, SPI and protocol.
     NoAssociation(SaKey),
-    /// The integrity check value is not what the key gives: the packet was changed on its way, or the key is another one.
+    /// The integrity check value is not what the key gives: the packet was changed on its way, or
+    /// the key is another one.
     BadIntegrity(SaKey),
     /// The sequence number was seen before, or is older than the replay window, or is 0.
     Replayed {
@@ -21,7 +22,9 @@ pub enum Refused {
     },
     /// The packet cannot be what it says it is; the text says where.
     Malformed(&'static str),
-    /// The ESP trailer claims more padding than there is data, or (where nothing else authenticates) its padding is not 1, 2, 3, ...
+    /// The ESP trailer claims more padding than there is data, or its padding is not 1, 2, 3, ...
+    /// (RFC 4303, section 2.4). Counted as malformed: it is one more way of not being what it says
+    /// it is.
     BadPadding(SaKey),
     /// The association is for tunnel mode and there is no IP packet inside.
     NotATunnel {
@@ -34,7 +37,8 @@ pub enum Refused {
     WrongEncapsulation(SaKey),
     /// A fragment of an IPsec packet: it has to be reassembled first.
     Fragment,
-    /// A dummy packet, made to hide how much traffic there is (RFC 4303, section 2.6). It carries nothing.
+    /// A dummy packet, made to hide how much traffic there is (RFC 4303, section 2.6). It carries
+    /// nothing.
     Dummy(SaKey),
     /// More IPsec headers in a row than any sender makes.
     TooManyLayers,
@@ -50,8 +54,7 @@ impl Refused {
             Self::NoAssociation(_) => "ipsec_no_association",
             Self::BadIntegrity(_) => "ipsec_bad_integrity",
             Self::Replayed { .. } => "ipsec_replayed",
-            Self::Malformed(_) => "ipsec_malformed",
-            Self::BadPadding(_) => "ipsec_bad_padding",
+            Self::Malformed(_) | Self::BadPadding(_) => "ipsec_malformed",
             Self::NotATunnel { .. } => "ipsec_not_a_tunnel",
             Self::WrongEncapsulation(_) => "ipsec_wrong_encapsulation",
             Self::Fragment => "ipsec_fragment",
@@ -62,12 +65,11 @@ impl Refused {
     }
 
     /// Every key that [`Refused::reason`] can give.
-    pub const REASONS: [&'static str; 11] = [
+    pub const REASONS: [&'static str; 10] = [
         "ipsec_no_association",
         "ipsec_bad_integrity",
         "ipsec_replayed",
         "ipsec_malformed",
-        "ipsec_bad_padding",
         "ipsec_not_a_tunnel",
         "ipsec_wrong_encapsulation",
         "ipsec_fragment",

@@ -1,4 +1,5 @@
-//! The replay window of RFC 4303, section 3.4.3, with 32-bit sequence numbers and the recommended size of 64.
+//! The replay window of RFC 4303, section 3.4.3, with 32-bit sequence numbers and the recommended
+//! size of 64.
 
 /// Which of the last 64 sequence numbers were seen.
 #[derive(Clone, Debug, Default)]
@@ -13,9 +14,11 @@ impl ReplayWindow {
     /// How many sequence numbers back are remembered.
     pub(crate) const SIZE: u32 = u64::BITS;
 
-    /// Whether a packet with this number may be accepted. Changes nothing: the packet is still to be verified.
+    /// Whether a packet with this number may be accepted. Changes nothing: the packet is still to
+    /// be verified.
     pub(crate) fn permits(&self, sequence: u32) -> bool {
-        // The first packet of an association has number 1 and the number never wraps, so 0 is never sent.
+        // The first packet of an association has number 1 and the number never wraps, so 0 is never
+        // sent.
         if sequence == 0 {
             return false;
         }

@@ -104,7 +104,10 @@ impl Sadb {
         self.get(key).ok_or(Refused::NoAssociation(*key))
     }
 
-    pub(crate) fn has_udp_encapsulation_to(&self, address: IpAddr) -> bool {
+    /// Whether an association with this destination has ESP in UDP, so that port 4500 there belongs
+    /// to IPsec.
+    #[must_use]
+    pub fn has_udp_encapsulation_to(&self, address: IpAddr) -> bool {
         self.associations()
             .any(|association| association.udp_encap && association.key.dst == address)
     }

@@ -14,8 +14,9 @@
 //! udp_encap = false                       # which is the default; true for ESP in UDP on port 4500
 //! ```
 //!
-//! Keys are hex digits. `aes-cbc` takes 16, 24 or 32 bytes; `aes-gcm` the same with its 4-byte salt at the end, and has a 16-byte
-//! integrity value; `3des-cbc` takes 24; `hmac-sha1-96` takes 20, `hmac-sha256-128` 32 and `hmac-md5-96` 16.
+//! Keys are hex digits. `aes-cbc` takes 16, 24 or 32 bytes; `aes-gcm` the same with its 4-byte salt
+//! at the end, and has a 16-byte integrity value; `3des-cbc` takes 24; `hmac-sha1-96` takes 20,
+//! `hmac-sha256-128` 32 and `hmac-md5-96` 16.
 
 mod error;
 mod fields;

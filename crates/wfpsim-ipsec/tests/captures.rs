@@ -1,7 +1,8 @@
 //! Real captures: two IPsec gateways of the 2000s, with the keys that they had.
 //!
-//! The captures are not part of the repository. They are looked for in the directory that `TOLLGATE_SHARED_CAPTURES` names, or
-//! beside the workspace in `shared/captures`; without them these tests say so and pass.
+//! The captures are not part of the repository. They are looked for in the directory that
+//! `TOLLGATE_SHARED_CAPTURES` names, or beside the workspace in `shared/captures`; without them
+//! these tests say so and pass.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

@@ -97,8 +97,9 @@ fn rfc_3602_case_7_is_a_ping_in_tunnel_mode() {
     assert_eq!(sadb.protect(&peeled, &recipe), Ok(protected));
 }
 
-/// From the collection of GCM test cases for ESP that was published with RFC 4106: a DNS question, 128-bit key, sequence numbers of
-/// 32 bits. The case has no outer IP header, so one is put in front, and names protocol 1 as what is inside, so transport mode it is.
+/// From the collection of GCM test cases for ESP that was published with RFC 4106: a DNS question,
+/// 128-bit key, sequence numbers of 32 bits. The case has no outer IP header, so one is put in
+/// front, and names protocol 1 as what is inside, so transport mode it is.
 #[test]
 fn the_gcm_test_case_with_a_dns_question_opens_and_is_made_again() {
     let src = "192.0.2.1".parse().expect("an address");

@@ -75,7 +75,8 @@ impl<'a> Fields<'a> {
         let dst = self.address("dst");
         let protocol = self.one_of("proto", &PROTOCOLS, None);
         let mode = self.one_of("mode", &MODES, None);
-        // AH does not encrypt, so there is nothing to say; of ESP it must be said, for to send in the clear is no default.
+        // AH does not encrypt, so there is nothing to say; of ESP it must be said, for to send in
+        // the clear is no default.
         let no_encryption = (protocol == Some(Protocol::Ah)).then_some(Encryption::Null);
         let encryptions = ENCRYPTIONS.map(|algorithm| (algorithm.name(), algorithm));
         let encryption = self.one_of("enc", &encryptions, no_encryption);
@@ -204,7 +205,8 @@ impl<'a> Fields<'a> {
         found
     }
 
-    /// A key, empty when it is not there: whether there must be one, and how long, is for the algorithm to say.
+    /// A key, empty when it is not there: whether there must be one, and how long, is for the
+    /// algorithm to say.
     fn key(&mut self, field: &str) -> Option<KeyMaterial> {
         if self.get(field).is_none() {
             return Some(KeyMaterial::default());

@@ -32,7 +32,12 @@ pub fn hex(digits: &str) -> Vec<u8> {
 
 /// Key bytes that are all different.
 pub fn key(len: usize) -> KeyMaterial {
-    KeyMaterial::new((1..=255).take(len).collect::<Vec<u8>>())
+    KeyMaterial::new(key_bytes(len))
+}
+
+/// The same, bare.
+pub fn key_bytes(len: usize) -> Vec<u8> {
+    (1..=255).take(len).collect()
 }
 
 /// An IPv4 header with its checksum, and the payload.
@@ -171,7 +176,8 @@ pub fn peeled(sadb: &Sadb, packet: &[u8]) -> (Vec<u8>, Recipe) {
     }
 }
 
-/// Every association that there can be between Alice and Bob: protocol, algorithms, key lengths, mode, family and UDP.
+/// Every association that there can be between Alice and Bob: protocol, algorithms, key lengths,
+/// mode, family and UDP.
 pub fn every_association() -> Vec<Association> {
     use Authentication::{HmacMd5_96, HmacSha1_96, HmacSha256_128, None};
     let hmacs = [HmacSha1_96, HmacSha256_128, HmacMd5_96];
