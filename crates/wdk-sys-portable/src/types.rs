@@ -41,7 +41,7 @@ pub type NTSTATUS = LONG;
 pub type KIRQL = UCHAR;
 /// A thread priority.
 pub type KPRIORITY = LONG;
-/// [`_MODE`](crate::_MODE) in a byte.
+/// [`_MODE`] in a byte.
 pub type KPROCESSOR_MODE = CCHAR;
 /// Rights asked for with a handle.
 pub type ACCESS_MASK = ULONG;

@@ -1,7 +1,7 @@
 //! The framework's functions, called through the table that binding to WDFLDR.SYS gives a driver.
 //!
 //! A driver calls them with [`call_unsafe_wdf_function_binding!`](crate::call_unsafe_wdf_function_binding). The published wdk-sys
-//! makes a function of the right type at each call; here [`wdf_functions!`] makes each once, in [`__private`], so that the call at the
+//! makes a function of the right type at each call; here each is made once, in `__private`, so that the call at the
 //! place of use is an ordinary call with ordinary type checks.
 
 use crate::*;
