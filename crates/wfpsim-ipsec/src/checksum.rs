@@ -37,3 +37,25 @@ pub(crate) fn udp(source: &[u8], destination: &[u8], datagram: &[u8]) -> u16 {
         sum => sum,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{ipv4_header, udp};
+
+    #[test]
+    fn the_checksum_of_a_header_is_the_one_it_was_sent_with() {
+        // The header of RFC 3602, case 5.
+        let header = [
+            0x45, 0, 0, 0x54, 0x08, 0xf2, 0, 0, 0x40, 0x01, 0xf9, 0xfe, 192, 168, 123, 3, 192, 168,
+            123, 100,
+        ];
+        assert_eq!(ipv4_header(&header), 0xf9fe);
+    }
+
+    #[test]
+    fn a_udp_checksum_that_comes_to_zero_is_sent_as_all_ones_because_zero_means_none() {
+        // Length 8 twice and protocol 17 come to 33; the source port fills up to 0xffff.
+        let datagram = [0xff, 0xde, 0, 0, 0, 8, 0, 0];
+        assert_eq!(udp(&[0; 4], &[0; 4], &datagram), 0xffff);
+    }
+}
