@@ -1,0 +1,188 @@
+//! How a simulated kernel function meets its callers.
+//!
+//! Each function is written once, as a plain Rust function that is handed the machine. [`exports!`] gives it two faces:
+//! a symbol of the kernel's own name in the host's calling convention, which a driver linked into this process calls,
+//! and an entry of a table with the address of a twin in the Windows x64 convention, which a loaded image is bound to.
+
+use crate::machine::Kernel;
+use crate::machine::current;
+use crate::verifier::Violation;
+
+/// One function that a driver image may import.
+pub struct Export {
+    /// The module that Windows has it in.
+    pub module: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// Its address for callers in the Windows x64 calling convention; null where the host has no such thing.
+    pub win64: *const (),
+}
+
+// SAFETY: an export is two strings and the address of a function, none of which ever changes.
+unsafe impl Sync for Export {}
+
+/// Every function of every module.
+pub fn all() -> impl Iterator<Item = &'static Export> {
+    [
+        crate::nt::EXPORTS,
+        crate::ndis::EXPORTS,
+        crate::fwp::EXPORTS,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// What the platform asks of a caller.
+#[derive(Clone, Copy)]
+pub(crate) struct Caller {
+    /// The highest IRQL allowed.
+    pub max_irql: u8,
+    /// Whether the function may call out of the kernel or take locks of its own, so that the caller may hold no spin
+    /// lock (C-03).
+    pub unlocked: bool,
+}
+
+/// Passes a scheduling point, checks the caller, and gives the machine.
+pub(crate) fn enter<'a>(name: &'static str, caller: Caller) -> &'a Kernel {
+    let kernel = current::kernel();
+    kernel.point();
+    let irql = kernel.irql();
+    if irql > caller.max_irql {
+        let summary = format!(
+            "{name} was called at IRQL {irql}; the highest it allows is {}",
+            caller.max_irql
+        );
+        kernel.bug_check(match ddi_rule(name) {
+            Some(subcode) => Violation::verifier(
+                kernel,
+                subcode,
+                [u64::from(irql), u64::from(caller.max_irql), 0],
+                summary,
+                "C.1",
+            ),
+            None => Violation::contract(
+                kernel,
+                "A.1",
+                [u64::from(irql), u64::from(caller.max_irql), 0, 0],
+                summary,
+            ),
+        });
+    }
+    if caller.unlocked {
+        let lock = kernel.running().locks.borrow().last().copied();
+        if let Some(lock) = lock {
+            let summary = format!(
+                "{name} was called with spin lock {lock:#x} held; it may call out or take locks of its own"
+            );
+            kernel.bug_check(Violation::contract(
+                kernel,
+                "C-03",
+                [lock as u64, 0, 0, 0],
+                summary,
+            ));
+        }
+    }
+    kernel
+}
+
+/// The subcode of bug check 0xC4 under which Driver Verifier reports a function called at a wrong IRQL.
+fn ddi_rule(name: &str) -> Option<u64> {
+    match name {
+        "KeSetEvent" => Some(0x80),
+        "ExAllocatePool2" => Some(0x02),
+        "ExFreePoolWithTag" => Some(0x12),
+        "ObReferenceObjectByHandle" => Some(0x2001B),
+        "PsCreateSystemThread" | "PsTerminateSystemThread" => Some(0x2001C),
+        "ZwClose" | "ZwWaitForSingleObject" => Some(0x2001F),
+        _ => None,
+    }
+}
+
+/// Defines simulated kernel functions of one module. Each line is the kernel's prototype, what it asks of its caller, and
+/// the function that does it.
+macro_rules! exports {
+    ($module:literal; $( $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? [$irql:ident $($unlocked:ident)?] => $body:path; )*) => {
+        $(
+            #[doc = concat!("`", stringify!($name), "` for a linked driver.\n\n# Safety\n\nAs the kernel's own function; misuse is what the simulator reports.")]
+            #[unsafe(no_mangle)]
+            #[expect(non_snake_case, reason = "the kernel's name")]
+            #[allow(clippy::too_many_arguments, reason = "the kernel's prototype")]
+            pub unsafe extern "C" fn $name($($arg: $ty),*) $(-> $ret)? {
+                let kernel = $crate::exports::enter(
+                    stringify!($name),
+                    $crate::exports::Caller { max_irql: $crate::exports::level::$irql, unlocked: $crate::exports::flag!($($unlocked)?) },
+                );
+                $body(kernel, $($arg),*)
+            }
+        )*
+
+        #[cfg(target_arch = "x86_64")]
+        mod win64 {
+            use super::*;
+            $(
+                #[expect(non_snake_case, reason = "the kernel's name")]
+                #[allow(clippy::too_many_arguments, reason = "the kernel's prototype")]
+                pub(super) unsafe extern "win64" fn $name($($arg: $ty),*) $(-> $ret)? {
+                    // SAFETY: the caller's obligations are passed on as they are.
+                    unsafe { super::$name($($arg),*) }
+                }
+            )*
+        }
+
+        /// What images may import from this module.
+        pub static EXPORTS: &[$crate::exports::Export] = &[
+            $( $crate::exports::Export {
+                module: $module,
+                name: stringify!($name),
+                #[cfg(target_arch = "x86_64")]
+                win64: win64::$name as *const (),
+                #[cfg(not(target_arch = "x86_64"))]
+                win64: std::ptr::null(),
+            } ),*
+        ];
+    };
+}
+pub(crate) use exports;
+
+/// Reads the optional word of a line of [`exports!`].
+macro_rules! flag {
+    () => {
+        false
+    };
+    (unlocked) => {
+        true
+    };
+}
+pub(crate) use flag;
+
+/// The IRQLs that lines of [`exports!`] name.
+#[expect(non_upper_case_globals, reason = "they read as words of the table")]
+pub(crate) mod level {
+    pub const passive: u8 = 0;
+    pub const apc: u8 = 1;
+    pub const dispatch: u8 = 2;
+    pub const any: u8 = 31;
+}
+
+/// Calls a function of the driver, in the calling convention that the driver was built for.
+macro_rules! call_driver {
+    ($kernel:expr, $address:expr, fn($($ty:ty),* $(,)?) $(-> $ret:ty)?, $($arg:expr),* $(,)?) => {{
+        let address: usize = $address;
+        match $kernel.convention() {
+            $crate::machine::Convention::Host => {
+                // SAFETY: the driver gave this address as a function of this prototype; if it lied, the fault is reported.
+                let function: unsafe extern "C" fn($($ty),*) $(-> $ret)? = unsafe { std::mem::transmute(address) };
+                // SAFETY: the arguments are as the platform promises a driver.
+                unsafe { function($($arg),*) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            $crate::machine::Convention::Win64 => {
+                // SAFETY: as above, for an image.
+                let function: unsafe extern "win64" fn($($ty),*) $(-> $ret)? = unsafe { std::mem::transmute(address) };
+                // SAFETY: as above.
+                unsafe { function($($arg),*) }
+            }
+        }
+    }};
+}
+pub(crate) use call_driver;

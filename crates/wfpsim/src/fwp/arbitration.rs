@@ -1,0 +1,497 @@
+//! One classify: which filters match, what each says, and what comes of it.
+
+use wfp_sys::consts;
+use wfp_sys::fwps::FWPS_CLASSIFY_OUT0;
+use wfp_sys::fwps::FWPS_FILTER3;
+use wfp_sys::fwps::FWPS_INCOMING_METADATA_VALUES0;
+use wfp_sys::fwps::FWPS_INCOMING_VALUES0;
+use wfp_sys::fwps::FWPS_PACKET_LIST_INFORMATION0;
+use wfp_sys::ndis::NET_BUFFER_LIST;
+
+use super::arguments::Metadata;
+use super::arguments::Value;
+use super::arguments::lay_out;
+use super::objects::Condition;
+use super::objects::Filter;
+use super::objects::FilterAction;
+use super::pend::Continuation;
+use crate::exports::call_driver;
+use crate::machine::Kernel;
+use crate::machine::ThreadId;
+use crate::verifier::Violation;
+
+/// What the stack wants to know.
+pub(crate) struct Classification<'a> {
+    pub layer: u16,
+    /// Fixed values by field index.
+    pub values: &'a [Value],
+    pub metadata: Metadata,
+    /// The packet, or null.
+    pub list: *mut NET_BUFFER_LIST,
+    /// What FwpsGetPacketListSecurityInformation0 says of it.
+    pub security: FWPS_PACKET_LIST_INFORMATION0,
+    /// What happens when a pended classify is completed; `None` where pending is not possible.
+    pub pendable: Option<Continuation>,
+    /// Whether this is a reauthorization, which cannot be pended.
+    pub reauthorize: bool,
+}
+
+/// What comes of a classify.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    Permit,
+    Block,
+}
+
+/// The answer of the whole engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    pub action: Action,
+    /// Blocked silently: a callout took the packet.
+    pub absorbed: bool,
+    /// A callout pended the classify.
+    pub pended: bool,
+    /// How many callouts were asked.
+    pub callouts: u32,
+}
+
+/// One classify in progress, by the thread that it runs on.
+pub(super) struct Frame {
+    pub thread: ThreadId,
+    pub list: usize,
+    pub layer: u16,
+    pub reauthorize: bool,
+    pub security: FWPS_PACKET_LIST_INFORMATION0,
+    /// The write right as the callout has it now.
+    pub pended: bool,
+}
+
+/// Asks every filter at the layer, sublayer by sublayer.
+pub(crate) fn classify(kernel: &Kernel, mut request: Classification<'_>) -> Outcome {
+    let mut outcome = Outcome {
+        action: Action::Permit,
+        absorbed: false,
+        pended: false,
+        callouts: 0,
+    };
+    if kernel.fwp.filters_at(request.layer) == 0 {
+        return outcome;
+    }
+    let completion = request.pendable.take().map(|continuation| {
+        super::pend::offer(kernel, request.layer, request.reauthorize, continuation)
+    });
+    if let Some(handle) = completion {
+        request
+            .metadata
+            .present(consts::FWPS_METADATA_FIELD_COMPLETION_HANDLE);
+        request.metadata.values.completionHandle = handle as *mut _;
+    }
+    // Hard decisions are final: the right to write is gone for whoever comes later.
+    let mut writable = true;
+    for (weight, filters) in by_sublayer(kernel, request.layer) {
+        let Some(answer) = ask_sublayer(
+            kernel,
+            &request,
+            &filters,
+            weight,
+            writable,
+            outcome.action,
+            &mut outcome.callouts,
+        ) else {
+            continue;
+        };
+        // Block overrides permit; a hard permit can only be vetoed, which clears the right as well.
+        match answer.action {
+            Action::Block => {
+                (outcome.action, outcome.absorbed) =
+                    (Action::Block, outcome.absorbed || answer.absorbed)
+            }
+            Action::Permit if writable => outcome.action = Action::Permit,
+            Action::Permit => {}
+        }
+        outcome.pended |= answer.pended;
+        writable &= !answer.hard;
+    }
+    if let Some(handle) = completion {
+        super::pend::withdraw(kernel, handle);
+    }
+    outcome
+}
+
+/// The filters of a layer by sublayer, the heaviest first in both.
+fn by_sublayer(kernel: &Kernel, layer: u16) -> Vec<(u16, Vec<Filter>)> {
+    let objects = kernel.fwp.objects.borrow();
+    let mut groups: Vec<(u16, Vec<Filter>)> = Vec::new();
+    let mut sublayers: Vec<_> = objects.sublayers.iter().collect();
+    sublayers.sort_by_key(|(key, sublayer)| (std::cmp::Reverse(sublayer.weight), **key));
+    for (key, sublayer) in sublayers {
+        let mut filters: Vec<Filter> = objects
+            .filters
+            .iter()
+            .filter(|filter| filter.layer == layer && filter.sublayer == *key)
+            .cloned()
+            .collect();
+        if !filters.is_empty() {
+            filters.sort_by_key(|filter| std::cmp::Reverse(filter.weight));
+            groups.push((sublayer.weight, filters));
+        }
+    }
+    groups
+}
+
+/// What one sublayer says.
+struct Answer {
+    action: Action,
+    hard: bool,
+    absorbed: bool,
+    pended: bool,
+}
+
+fn ask_sublayer(
+    kernel: &Kernel,
+    request: &Classification<'_>,
+    filters: &[Filter],
+    weight: u16,
+    writable: bool,
+    so_far: Action,
+    callouts: &mut u32,
+) -> Option<Answer> {
+    for filter in filters {
+        if !filter
+            .conditions
+            .iter()
+            .all(|condition| matches(condition, request.values))
+        {
+            continue;
+        }
+        let clear = filter.flags & wfp_sys::fwpm::FWPM_FILTER_FLAG_CLEAR_ACTION_RIGHT != 0;
+        let plain = |action| {
+            Some(Answer {
+                action,
+                hard: clear || action == Action::Block,
+                absorbed: false,
+                pended: false,
+            })
+        };
+        let key = match filter.action {
+            FilterAction::Block => return plain(Action::Block),
+            FilterAction::Permit => return plain(Action::Permit),
+            FilterAction::Terminating(key)
+            | FilterAction::Unknown(key)
+            | FilterAction::Inspection(key) => key,
+        };
+        let Some((id, classify)) = kernel.fwp.callout(key) else {
+            // a filter whose callout is not registered blocks, unless it says otherwise; an inspection is nothing.
+            let permit =
+                filter.flags & wfp_sys::fwpm::FWPM_FILTER_FLAG_PERMIT_IF_CALLOUT_UNREGISTERED != 0;
+            if matches!(filter.action, FilterAction::Inspection(_)) {
+                continue;
+            }
+            return plain(if permit {
+                Action::Permit
+            } else {
+                Action::Block
+            });
+        };
+        *callouts += 1;
+        if let Some(answer) = ask_callout(
+            kernel, request, filter, weight, writable, so_far, id, classify,
+        ) {
+            return Some(answer);
+        }
+    }
+    None
+}
+
+fn matches(condition: &Condition, values: &[Value]) -> bool {
+    let Some(value) = values.get(usize::from(condition.field)) else {
+        return false;
+    };
+    match (&condition.value, value) {
+        (Value::V4Mask(address, mask), Value::U32(value)) => value & mask == address & mask,
+        (wanted, value) => match (wanted.number(), value.number()) {
+            (Some(wanted), Some(value)) => match condition.matching {
+                consts::FWP_MATCH_EQUAL => value == wanted,
+                consts::FWP_MATCH_NOT_EQUAL => value != wanted,
+                consts::FWP_MATCH_GREATER => value > wanted,
+                consts::FWP_MATCH_GREATER_OR_EQUAL => value >= wanted,
+                consts::FWP_MATCH_LESS => value < wanted,
+                consts::FWP_MATCH_LESS_OR_EQUAL => value <= wanted,
+                consts::FWP_MATCH_FLAGS_ALL_SET => value & wanted == wanted,
+                consts::FWP_MATCH_FLAGS_ANY_SET => value & wanted != 0,
+                consts::FWP_MATCH_FLAGS_NONE_SET => value & wanted == 0,
+                _ => false,
+            },
+            _ => condition.matching == consts::FWP_MATCH_EQUAL && wanted == value,
+        },
+    }
+}
+
+/// What the driver may not have changed when classifyFn returns.
+#[derive(PartialEq, Eq)]
+struct Untouched {
+    irql: u8,
+    locks: usize,
+    /// Of each buffer: chain, current MDL, current offset, data offset, data length.
+    offsets: Vec<[u64; 5]>,
+}
+
+impl Untouched {
+    fn look(kernel: &Kernel, list: *mut NET_BUFFER_LIST) -> Self {
+        let thread = kernel.running();
+        let buffers = if list.is_null() {
+            Vec::new()
+        } else {
+            crate::ndis::net_buffers(list)
+        };
+        let offsets = buffers.into_iter().map(|buffer| {
+            // SAFETY: the list is alive during its classify.
+            let buffer = unsafe { &*buffer };
+            [
+                buffer.MdlChain as u64,
+                buffer.CurrentMdl as u64,
+                u64::from(buffer.CurrentMdlOffset),
+                u64::from(buffer.DataOffset),
+                u64::from(buffer.DataLength),
+            ]
+        });
+        let locks = thread.locks.borrow().len();
+        Self {
+            irql: thread.irql.get(),
+            locks,
+            offsets: offsets.collect(),
+        }
+    }
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one classify has this much to say"
+)]
+fn ask_callout(
+    kernel: &Kernel,
+    request: &Classification<'_>,
+    filter: &Filter,
+    weight: u16,
+    writable: bool,
+    so_far: Action,
+    id: u32,
+    classify: usize,
+) -> Option<Answer> {
+    let terminating = matches!(filter.action, FilterAction::Terminating(_));
+    let kind = match filter.action {
+        FilterAction::Terminating(_) => consts::FWP_ACTION_CALLOUT_TERMINATING,
+        FilterAction::Inspection(_) => consts::FWP_ACTION_CALLOUT_INSPECTION,
+        _ => consts::FWP_ACTION_CALLOUT_UNKNOWN,
+    };
+    let mut run_time = FWPS_FILTER3 {
+        filterId: filter.id,
+        subLayerWeight: weight,
+        context: filter.context,
+        ..Default::default()
+    };
+    run_time.flags = (filter.flags & 0xFFFF) as u16;
+    run_time.action.r#type = kind;
+    run_time.action.calloutId = id;
+    let before = FWPS_CLASSIFY_OUT0 {
+        actionType: if writable {
+            consts::FWP_ACTION_CONTINUE
+        } else if so_far == Action::Block {
+            consts::FWP_ACTION_BLOCK
+        } else {
+            consts::FWP_ACTION_PERMIT
+        },
+        filterId: filter.id,
+        rights: if writable {
+            consts::FWPS_RIGHT_ACTION_WRITE
+        } else {
+            0
+        },
+        ..Default::default()
+    };
+    let laid = lay_out(
+        kernel,
+        request.layer,
+        request.values,
+        &request.metadata,
+        run_time,
+        before,
+    );
+    let thread = kernel.running();
+    kernel.fwp.frames.borrow_mut().push(Frame {
+        thread: thread.id,
+        list: request.list as usize,
+        layer: request.layer,
+        reauthorize: request.reauthorize,
+        security: request.security,
+        pended: false,
+    });
+    kernel.fwp.set_in_progress(id, 1);
+    let untouched = Untouched::look(kernel, request.list);
+    thread.classify_depth.set(thread.classify_depth.get() + 1);
+    let (values, metadata, filter_at, out) = (laid.values, laid.metadata, laid.filter, laid.out);
+    call_driver!(
+        kernel,
+        classify,
+        fn(
+            *const FWPS_INCOMING_VALUES0,
+            *const FWPS_INCOMING_METADATA_VALUES0,
+            *mut std::ffi::c_void,
+            *const std::ffi::c_void,
+            *const FWPS_FILTER3,
+            u64,
+            *mut FWPS_CLASSIFY_OUT0,
+        ),
+        values,
+        metadata,
+        request.list.cast(),
+        std::ptr::null(),
+        filter_at,
+        0,
+        out,
+    );
+    thread.classify_depth.set(thread.classify_depth.get() - 1);
+    kernel.fwp.set_in_progress(id, -1);
+    // SAFETY: the arguments are still laid out.
+    let after = unsafe { out.read() };
+    laid.take_away(kernel);
+    let frame = kernel.fwp.pop_frame(thread.id);
+    check_return(kernel, request, &untouched, &before, &after, frame.pended);
+
+    let absorbed = after.flags & consts::FWPS_CLASSIFY_OUT_FLAG_ABSORB != 0;
+    let right_left = after.rights & consts::FWPS_RIGHT_ACTION_WRITE != 0;
+    match after.actionType {
+        consts::FWP_ACTION_BLOCK if writable || before.actionType != consts::FWP_ACTION_BLOCK => {
+            Some(Answer {
+                action: Action::Block,
+                hard: !right_left || writable,
+                absorbed,
+                pended: frame.pended,
+            })
+        }
+        consts::FWP_ACTION_PERMIT if writable => Some(Answer {
+            action: Action::Permit,
+            hard: !right_left,
+            absorbed: false,
+            pended: false,
+        }),
+        _ if !writable => None,
+        // a terminating callout that decides nothing blocks.
+        _ if terminating => Some(Answer {
+            action: Action::Block,
+            hard: true,
+            absorbed: false,
+            pended: frame.pended,
+        }),
+        _ => None,
+    }
+}
+
+/// The rules for what a callout leaves behind when it returns.
+fn check_return(
+    kernel: &Kernel,
+    request: &Classification<'_>,
+    untouched: &Untouched,
+    before: &FWPS_CLASSIFY_OUT0,
+    after: &FWPS_CLASSIFY_OUT0,
+    pended: bool,
+) {
+    let block = after.actionType == consts::FWP_ACTION_BLOCK;
+    let absorb = after.flags & consts::FWPS_CLASSIFY_OUT_FLAG_ABSORB != 0;
+    let writable = before.rights & consts::FWPS_RIGHT_ACTION_WRITE != 0;
+    let fail = |rule, summary: String| -> ! {
+        let parameters = [
+            u64::from(request.layer),
+            u64::from(after.actionType as u32),
+            u64::from(after.flags),
+            u64::from(after.rights),
+        ];
+        kernel.bug_check(Violation::contract(kernel, rule, parameters, summary))
+    };
+    let now = Untouched::look(kernel, request.list);
+    if now.irql != untouched.irql {
+        fail(
+            "A.1",
+            format!(
+                "classifyFn was called at IRQL {} and returned at IRQL {}",
+                untouched.irql, now.irql
+            ),
+        );
+    }
+    if now.locks != untouched.locks {
+        fail(
+            "C-03",
+            "classifyFn returned with a spin lock held".to_owned(),
+        );
+    }
+    if now.offsets != untouched.offsets {
+        fail(
+            "A-25",
+            "classifyFn returned with the data offset or the MDL chain of the packet changed"
+                .to_owned(),
+        );
+    }
+    if !writable && after.actionType != before.actionType && !block {
+        fail(
+            "A-15",
+            "classifyFn changed the action without the right to; only a block may veto".to_owned(),
+        );
+    }
+    if absorb && !block {
+        fail("A-17", "classifyFn set ABSORB without BLOCK".to_owned());
+    }
+    if pended && !(block && absorb) {
+        fail(
+            "A-70",
+            "classifyFn pended the operation and did not answer BLOCK with ABSORB".to_owned(),
+        );
+    }
+    if absorb
+        && request
+            .metadata
+            .has(consts::FWPS_METADATA_FIELD_ALE_CLASSIFY_REQUIRED)
+    {
+        fail("A-66", "classifyFn absorbed a packet that ALE has still to classify; the flow can never be made".to_owned());
+    }
+}
+
+impl super::State {
+    /// A registered callout's number and classify function.
+    fn callout(&self, key: super::objects::Key) -> Option<(u32, usize)> {
+        self.callouts
+            .borrow()
+            .iter()
+            .find(|(_, callout)| callout.key == key)
+            .map(|(id, callout)| (*id, callout.classify))
+    }
+
+    fn set_in_progress(&self, id: u32, change: i32) {
+        if let Some(callout) = self.callouts.borrow_mut().get_mut(&id) {
+            callout.in_progress = callout.in_progress.saturating_add_signed(change);
+        }
+    }
+
+    /// Ends the innermost classify of a thread.
+    fn pop_frame(&self, thread: ThreadId) -> Frame {
+        let mut frames = self.frames.borrow_mut();
+        let index = frames
+            .iter()
+            .rposition(|frame| frame.thread == thread)
+            .expect("the thread is in a classify");
+        frames.remove(index)
+    }
+
+    /// Looks at the innermost classify of a thread.
+    pub(super) fn with_frame<R>(
+        &self,
+        thread: ThreadId,
+        look: impl FnOnce(&mut Frame) -> R,
+    ) -> Option<R> {
+        self.frames
+            .borrow_mut()
+            .iter_mut()
+            .rev()
+            .find(|frame| frame.thread == thread)
+            .map(look)
+    }
+}

@@ -1,0 +1,526 @@
+//! Sessions and transactions with the base filtering engine.
+
+use std::ffi::c_void;
+
+use wfp_sys::consts;
+use wfp_sys::fwpm;
+use wfp_sys::fwpm::FWPM_CALLOUT0;
+use wfp_sys::fwpm::FWPM_FILTER0;
+use wfp_sys::fwpm::FWPM_PROVIDER0;
+use wfp_sys::fwpm::FWPM_SESSION0;
+use wfp_sys::fwpm::FWPM_SUBLAYER0;
+
+use super::objects::Condition;
+use super::objects::Filter;
+use super::objects::FilterAction;
+use super::objects::Key;
+use super::objects::ManagementCallout;
+use super::objects::Objects;
+use super::objects::SubLayer;
+use super::objects::layer_of;
+use crate::machine::Kernel;
+use crate::memory::Purpose;
+use crate::nt::Handle;
+use crate::nt::NtStatus;
+use crate::nt::status;
+use crate::verifier::ObjectId;
+use crate::verifier::Violation;
+
+/// One open session.
+pub(super) struct Session {
+    dynamic: bool,
+    /// The objects as this session's transaction has them.
+    transaction: Option<Objects>,
+    pub ledger: ObjectId,
+}
+
+/// One enumeration of sublayers: what is left to give.
+pub(super) struct Enumeration {
+    left: Vec<(Key, u16)>,
+}
+
+pub(super) fn open(
+    kernel: &Kernel,
+    _server: *const u16,
+    _authentication: u32,
+    _identity: *mut c_void,
+    session: *const FWPM_SESSION0,
+    engine: *mut Handle,
+) -> NtStatus {
+    if kernel.fails("FwpmEngineOpen0") {
+        return status::INSUFFICIENT_RESOURCES;
+    }
+    if kernel.fwp.bfe_stopped.get() {
+        // EPT_S_NOT_REGISTERED as the kernel sees it: nobody listens.
+        return 0xC002_0034u32 as NtStatus;
+    }
+    // SAFETY: the driver's pointer; a bad one faults and is reported.
+    let dynamic =
+        !session.is_null() && unsafe { (*session).flags } & fwpm::FWPM_SESSION_FLAG_DYNAMIC != 0;
+    let handle = kernel.fwp.new_handle();
+    let ledger = kernel.ledger.begin("filter engine session");
+    kernel.note(ledger, "opened");
+    kernel.fwp.sessions.borrow_mut().insert(
+        handle,
+        Session {
+            dynamic,
+            transaction: None,
+            ledger,
+        },
+    );
+    // SAFETY: as above.
+    unsafe { engine.write(handle as Handle) };
+    status::SUCCESS
+}
+
+fn require(kernel: &Kernel, function: &str, engine: Handle) {
+    if !kernel
+        .fwp
+        .sessions
+        .borrow()
+        .contains_key(&(engine as usize))
+    {
+        let summary = format!(
+            "{function} was given {engine:p}, which is no open session with the filter engine"
+        );
+        kernel.bug_check(Violation::contract(
+            kernel,
+            "A-11",
+            [engine as u64, 0, 0, 0],
+            summary,
+        ));
+    }
+}
+
+pub(super) fn close(kernel: &Kernel, engine: Handle) -> NtStatus {
+    require(kernel, "FwpmEngineClose0", engine);
+    if let Some(session) = kernel.fwp.sessions.borrow_mut().remove(&(engine as usize)) {
+        kernel.note(session.ledger, "closed");
+        if session.dynamic {
+            kernel
+                .fwp
+                .objects
+                .borrow_mut()
+                .remove_owned(engine as usize);
+        }
+    }
+    status::SUCCESS
+}
+
+/// The engine stopped: every session is gone, and with dynamic ones their objects. Their handles stay to be closed.
+pub(super) fn abandon_sessions(kernel: &Kernel) {
+    for (handle, session) in kernel.fwp.sessions.borrow_mut().iter_mut() {
+        session.transaction = None;
+        if session.dynamic {
+            kernel.fwp.objects.borrow_mut().remove_owned(*handle);
+        }
+    }
+}
+
+pub(super) fn begin(kernel: &Kernel, engine: Handle, _flags: u32) -> NtStatus {
+    require(kernel, "FwpmTransactionBegin0", engine);
+    if kernel.fails("FwpmTransactionBegin0") {
+        return status::INSUFFICIENT_RESOURCES;
+    }
+    if kernel.fwp.bfe_stopped.get() {
+        return status::FWP_SESSION_ABORTED;
+    }
+    let mut sessions = kernel.fwp.sessions.borrow_mut();
+    if sessions
+        .values()
+        .any(|session| session.transaction.is_some())
+    {
+        return status::FWP_TXN_IN_PROGRESS;
+    }
+    if let Some(session) = sessions.get_mut(&(engine as usize)) {
+        session.transaction = Some(kernel.fwp.objects.borrow().clone());
+    }
+    status::SUCCESS
+}
+
+pub(super) fn commit(kernel: &Kernel, engine: Handle) -> NtStatus {
+    require(kernel, "FwpmTransactionCommit0", engine);
+    let mut sessions = kernel.fwp.sessions.borrow_mut();
+    let Some(session) = sessions.get_mut(&(engine as usize)) else {
+        return status::INVALID_HANDLE;
+    };
+    if session.transaction.is_none() {
+        return status::FWP_NO_TXN_IN_PROGRESS;
+    }
+    if kernel.fails("FwpmTransactionCommit0") {
+        return status::INSUFFICIENT_RESOURCES;
+    }
+    if let Some(objects) = session.transaction.take() {
+        kernel.fwp.objects.replace(objects);
+    }
+    status::SUCCESS
+}
+
+pub(super) fn abort(kernel: &Kernel, engine: Handle) -> NtStatus {
+    require(kernel, "FwpmTransactionAbort0", engine);
+    let mut sessions = kernel.fwp.sessions.borrow_mut();
+    match sessions
+        .get_mut(&(engine as usize))
+        .and_then(|session| session.transaction.take())
+    {
+        Some(_) => status::SUCCESS,
+        None => status::FWP_NO_TXN_IN_PROGRESS,
+    }
+}
+
+/// Changes the objects: those of the session's transaction, or at once if it has none.
+fn change(
+    kernel: &Kernel,
+    function: &'static str,
+    engine: Handle,
+    change: impl FnOnce(&mut Objects, Option<usize>) -> NtStatus,
+) -> NtStatus {
+    require(kernel, function, engine);
+    if kernel.fails(function) {
+        return status::INSUFFICIENT_RESOURCES;
+    }
+    if kernel.fwp.bfe_stopped.get() {
+        return status::FWP_SESSION_ABORTED;
+    }
+    let mut sessions = kernel.fwp.sessions.borrow_mut();
+    let Some(session) = sessions.get_mut(&(engine as usize)) else {
+        return status::INVALID_HANDLE;
+    };
+    let owner = session.dynamic.then_some(engine as usize);
+    match session.transaction.as_mut() {
+        Some(objects) => change(objects, owner),
+        None => change(&mut kernel.fwp.objects.borrow_mut(), owner),
+    }
+}
+
+pub(super) fn add_provider(
+    kernel: &Kernel,
+    engine: Handle,
+    provider: *const FWPM_PROVIDER0,
+    _security: *mut c_void,
+) -> NtStatus {
+    // SAFETY: the driver's pointer; a bad one faults and is reported.
+    let key = Key::from(unsafe { &(*provider).providerKey });
+    change(
+        kernel,
+        "FwpmProviderAdd0",
+        engine,
+        |objects, owner| match objects.providers.insert(key, owner) {
+            None => status::SUCCESS,
+            Some(before) => {
+                objects.providers.insert(key, before);
+                status::FWP_ALREADY_EXISTS
+            }
+        },
+    )
+}
+
+/// Whether the provider that an object names is there (a null name is allowed).
+fn provider_known(objects: &Objects, provider: *const wfp_sys::GUID) -> bool {
+    // SAFETY: the driver's pointer; a bad one faults and is reported.
+    provider.is_null()
+        || objects
+            .providers
+            .contains_key(&Key::from(unsafe { &*provider }))
+}
+
+pub(super) fn add_sublayer(
+    kernel: &Kernel,
+    engine: Handle,
+    sublayer: *const FWPM_SUBLAYER0,
+    _security: *mut c_void,
+) -> NtStatus {
+    // SAFETY: the driver's pointer; a bad one faults and is reported.
+    let sublayer = unsafe { &*sublayer };
+    let (key, weight, provider) = (
+        Key::from(&sublayer.subLayerKey),
+        sublayer.weight,
+        sublayer.providerKey,
+    );
+    change(kernel, "FwpmSubLayerAdd0", engine, |objects, owner| {
+        if objects.sublayers.contains_key(&key) {
+            return status::FWP_ALREADY_EXISTS;
+        }
+        if !provider_known(objects, provider) {
+            return status::FWP_PROVIDER_NOT_FOUND;
+        }
+        objects.sublayers.insert(key, SubLayer { weight, owner });
+        status::SUCCESS
+    })
+}
+
+pub(super) fn add_callout(
+    kernel: &Kernel,
+    engine: Handle,
+    callout: *const FWPM_CALLOUT0,
+    _security: *mut c_void,
+    id: *mut u32,
+) -> NtStatus {
+    // SAFETY: the driver's pointer; a bad one faults and is reported.
+    let callout = unsafe { &*callout };
+    let key = Key::from(&callout.calloutKey);
+    let provider = callout.providerKey;
+    let Some(layer) = layer_of(Key::from(&callout.applicableLayer)) else {
+        return status::FWP_NOT_FOUND;
+    };
+    let number = kernel
+        .fwp
+        .callout_id(key)
+        .unwrap_or_else(|| kernel.fwp.new_id());
+    let result = change(kernel, "FwpmCalloutAdd0", engine, |objects, owner| {
+        if objects.callouts.contains_key(&key) {
+            return status::FWP_ALREADY_EXISTS;
+        }
+        if !provider_known(objects, provider) {
+            return status::FWP_PROVIDER_NOT_FOUND;
+        }
+        objects
+            .callouts
+            .insert(key, ManagementCallout { layer, owner });
+        status::SUCCESS
+    });
+    if result == status::SUCCESS && !id.is_null() {
+        // SAFETY: the driver's pointer; a bad one faults and is reported.
+        unsafe { id.write(number) };
+    }
+    result
+}
+
+pub(super) fn add_filter(
+    kernel: &Kernel,
+    engine: Handle,
+    filter: *const FWPM_FILTER0,
+    _security: *mut c_void,
+    id: *mut u64,
+) -> NtStatus {
+    // SAFETY: the driver's pointer; a bad one faults and is reported.
+    let filter = unsafe { &*filter };
+    let Some(layer) = layer_of(Key::from(&filter.layerKey)) else {
+        return status::FWP_NOT_FOUND;
+    };
+    // SAFETY: the union is read as the action type says.
+    let callout = Key::from(unsafe { &filter.action.Anonymous.calloutKey });
+    let action = match filter.action.r#type {
+        consts::FWP_ACTION_BLOCK => FilterAction::Block,
+        consts::FWP_ACTION_PERMIT => FilterAction::Permit,
+        consts::FWP_ACTION_CALLOUT_TERMINATING => FilterAction::Terminating(callout),
+        consts::FWP_ACTION_CALLOUT_UNKNOWN => FilterAction::Unknown(callout),
+        consts::FWP_ACTION_CALLOUT_INSPECTION => FilterAction::Inspection(callout),
+        _ => return status::FWP_INVALID_PARAMETER,
+    };
+    let Some(conditions) = conditions(layer, filter) else {
+        return status::FWP_INVALID_PARAMETER;
+    };
+    let weight = match filter.weight.r#type {
+        consts::FWP_EMPTY => 0,
+        // SAFETY: the union is read as the type says.
+        consts::FWP_UINT8 => u64::from(unsafe { filter.weight.Anonymous.uint8 }) << 60,
+        // SAFETY: as above; the pointer is the driver's.
+        consts::FWP_UINT64 => unsafe { *filter.weight.Anonymous.uint64 },
+        _ => return status::FWP_INVALID_PARAMETER,
+    };
+    let number = u64::from(kernel.fwp.new_id());
+    let (key, flags, provider) = (
+        Key::from(&filter.subLayerKey),
+        filter.flags,
+        filter.providerKey,
+    );
+    // SAFETY: both members of the union are plain data of which rawContext is the first eight bytes.
+    let context = unsafe { filter.Anonymous.rawContext };
+    let result = change(kernel, "FwpmFilterAdd0", engine, |objects, owner| {
+        let sublayer = if key.is_zero() {
+            Key::from(&fwpm::FWPM_SUBLAYER_UNIVERSAL)
+        } else {
+            key
+        };
+        if !objects.sublayers.contains_key(&sublayer) {
+            return status::FWP_SUBLAYER_NOT_FOUND;
+        }
+        if !provider_known(objects, provider) {
+            return status::FWP_PROVIDER_NOT_FOUND;
+        }
+        if let FilterAction::Terminating(callout)
+        | FilterAction::Unknown(callout)
+        | FilterAction::Inspection(callout) = action
+            && objects
+                .callouts
+                .get(&callout)
+                .is_none_or(|callout| callout.layer != layer)
+        {
+            return status::FWP_CALLOUT_NOT_FOUND;
+        }
+        objects.filters.push(Filter {
+            id: number,
+            layer,
+            sublayer,
+            weight,
+            flags,
+            action,
+            conditions,
+            context,
+            owner,
+        });
+        status::SUCCESS
+    });
+    if result == status::SUCCESS && !id.is_null() {
+        // SAFETY: the driver's pointer; a bad one faults and is reported.
+        unsafe { id.write(number) };
+    }
+    result
+}
+
+/// The filter's conditions, by field of the layer; `None` for a field or a type that the model does not know.
+fn conditions(layer: u16, filter: &FWPM_FILTER0) -> Option<Vec<Condition>> {
+    (0..filter.numFilterConditions as usize)
+        .map(|index| {
+            // SAFETY: the driver says how many conditions there are; a lie faults and is reported.
+            let condition = unsafe { &*filter.filterCondition.add(index) };
+            let field = super::arguments::field_of(layer, Key::from(&condition.fieldKey))?;
+            let value = super::Value::of_condition(&condition.conditionValue)?;
+            Some(Condition {
+                field,
+                matching: condition.matchType,
+                value,
+            })
+        })
+        .collect()
+}
+
+pub(super) fn create_enumeration(
+    kernel: &Kernel,
+    engine: Handle,
+    _template: *const c_void,
+    enumeration: *mut Handle,
+) -> NtStatus {
+    require(kernel, "FwpmSubLayerCreateEnumHandle0", engine);
+    if kernel.fails("FwpmSubLayerCreateEnumHandle0") {
+        return status::INSUFFICIENT_RESOURCES;
+    }
+    let handle = kernel.fwp.new_handle();
+    let left = kernel
+        .fwp
+        .objects
+        .borrow()
+        .sublayers
+        .iter()
+        .rev()
+        .map(|(key, sublayer)| (*key, sublayer.weight))
+        .collect();
+    kernel
+        .fwp
+        .enumerations
+        .borrow_mut()
+        .insert(handle, Enumeration { left });
+    // SAFETY: the driver's pointer; a bad one faults and is reported.
+    unsafe { enumeration.write(handle as Handle) };
+    status::SUCCESS
+}
+
+pub(super) fn enumerate(
+    kernel: &Kernel,
+    engine: Handle,
+    enumeration: Handle,
+    requested: u32,
+    entries: *mut *mut *mut FWPM_SUBLAYER0,
+    returned: *mut u32,
+) -> NtStatus {
+    require(kernel, "FwpmSubLayerEnum0", engine);
+    if kernel.fails("FwpmSubLayerEnum0") {
+        return status::INSUFFICIENT_RESOURCES;
+    }
+    let taken = {
+        let mut enumerations = kernel.fwp.enumerations.borrow_mut();
+        let Some(enumeration) = enumerations.get_mut(&(enumeration as usize)) else {
+            return status::INVALID_HANDLE;
+        };
+        let keep = enumeration.left.len().saturating_sub(requested as usize);
+        enumeration.left.split_off(keep)
+    };
+    let ledger = kernel
+        .ledger
+        .begin("sublayers that FwpmSubLayerEnum0 returned");
+    let array = kernel
+        .arena
+        .allocate(
+            taken.len() * size_of::<usize>(),
+            Purpose::Object,
+            ledger,
+            true,
+        )
+        .cast::<*mut FWPM_SUBLAYER0>();
+    let mut blocks = vec![array.as_ptr() as usize];
+    for (index, (key, weight)) in taken.iter().enumerate() {
+        let entry = kernel
+            .arena
+            .allocate(size_of::<FWPM_SUBLAYER0>(), Purpose::Object, ledger, true)
+            .cast::<FWPM_SUBLAYER0>();
+        // SAFETY: both blocks were just allocated with room for this.
+        unsafe {
+            (*entry.as_ptr()).subLayerKey = key.guid();
+            (*entry.as_ptr()).weight = *weight;
+            array.as_ptr().add(index).write(entry.as_ptr());
+        }
+        blocks.push(entry.as_ptr() as usize);
+    }
+    kernel
+        .fwp
+        .memory
+        .borrow_mut()
+        .insert(array.as_ptr() as usize, blocks);
+    // SAFETY: the driver's pointers; bad ones fault and are reported.
+    unsafe {
+        entries.write(array.as_ptr());
+        returned.write(taken.len() as u32);
+    }
+    status::SUCCESS
+}
+
+pub(super) fn destroy_enumeration(
+    kernel: &Kernel,
+    engine: Handle,
+    enumeration: Handle,
+) -> NtStatus {
+    require(kernel, "FwpmSubLayerDestroyEnumHandle0", engine);
+    match kernel
+        .fwp
+        .enumerations
+        .borrow_mut()
+        .remove(&(enumeration as usize))
+    {
+        Some(_) => status::SUCCESS,
+        None => status::INVALID_HANDLE,
+    }
+}
+
+pub(super) fn free_memory(kernel: &Kernel, memory: *mut *mut c_void) {
+    // SAFETY: the driver's pointer; a bad one faults and is reported.
+    let address = unsafe { memory.read() } as usize;
+    if address == 0 {
+        return;
+    }
+    let Some(blocks) = kernel.fwp.memory.borrow_mut().remove(&address) else {
+        let summary = format!(
+            "FwpmFreeMemory0 was given {address:#x}, which the filter engine did not allocate or has freed"
+        );
+        kernel.bug_check(Violation::contract(
+            kernel,
+            "A-11",
+            [address as u64, 0, 0, 0],
+            summary,
+        ));
+    };
+    crate::nt::free_blocks(kernel, &blocks, "freed");
+    // SAFETY: as above.
+    unsafe { memory.write(std::ptr::null_mut()) };
+}
+
+impl super::State {
+    /// Sessions, enumerations and returned memory that the driver has not given back.
+    pub(crate) fn open_management(&self) -> (usize, usize, usize) {
+        (
+            self.sessions.borrow().len(),
+            self.enumerations.borrow().len(),
+            self.memory.borrow().len(),
+        )
+    }
+}

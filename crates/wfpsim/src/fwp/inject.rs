@@ -1,0 +1,358 @@
+//! Injection: checks, hand-over to the stack, and the completion.
+
+use wfp_sys::fwps::FWPS_TRANSPORT_SEND_PARAMS0;
+use wfp_sys::ndis::NET_BUFFER_LIST;
+
+use crate::exports::call_driver;
+use crate::machine::Kernel;
+use crate::machine::irql;
+use crate::memory::BlockState;
+use crate::ndis::Fate;
+use crate::ndis::Kind;
+use crate::ndis::net_buffers;
+use crate::nt::Handle;
+use crate::nt::NtStatus;
+use crate::nt::status;
+use crate::stack::queues;
+use crate::verifier::ObjectId;
+use crate::verifier::Violation;
+use crate::verifier::code;
+
+/// What a send injection says besides the packet.
+#[derive(Clone, Copy)]
+pub(crate) struct Send {
+    pub endpoint: u64,
+    pub family: u16,
+    /// The driver's structure, read when the stack gets to the packet, as the driver must keep it until completion (A-52).
+    pub arguments: *mut FWPS_TRANSPORT_SEND_PARAMS0,
+}
+
+#[expect(clippy::too_many_arguments, reason = "the kernel's prototype")]
+pub(super) fn receive(
+    kernel: &Kernel,
+    handle: Handle,
+    _context: Handle,
+    reserved: *mut std::ffi::c_void,
+    flags: u32,
+    family: u16,
+    _compartment: u32,
+    interface: u32,
+    _sub_interface: u32,
+    list: *mut NET_BUFFER_LIST,
+    completion: usize,
+    completion_context: Handle,
+) -> NtStatus {
+    const NAME: &str = "FwpsInjectTransportReceiveAsync0";
+    if !reserved.is_null() || flags != 0 || ![2, 23].contains(&family) || completion == 0 {
+        return status::INVALID_PARAMETER;
+    }
+    let ledger = match accept(kernel, NAME, handle, list) {
+        Ok(ledger) => ledger,
+        Err(status) => return status,
+    };
+    let buffers = net_buffers(list);
+    if buffers.len() > 1 {
+        let summary = format!(
+            "{NAME} was given a list with {} NET_BUFFERs; it takes one",
+            buffers.len()
+        );
+        let parameters = [1, 0, list as u64, 0];
+        kernel.bug_check(
+            Violation::new(
+                kernel,
+                code::WFP_INVALID_OPERATION,
+                parameters,
+                "A-46",
+                summary,
+            )
+            .about(kernel, ledger),
+        );
+    }
+    check_beginning(kernel, NAME, list, family, ledger);
+    hand_over(
+        kernel,
+        handle,
+        list,
+        ledger,
+        "injected into the receive path",
+        completion,
+        completion_context,
+        move |kernel, list| crate::stack::receive_injected(kernel, list, interface),
+    );
+    status::SUCCESS
+}
+
+#[expect(clippy::too_many_arguments, reason = "the kernel's prototype")]
+pub(super) fn send(
+    kernel: &Kernel,
+    handle: Handle,
+    _context: Handle,
+    endpoint: u64,
+    flags: u32,
+    arguments: *mut FWPS_TRANSPORT_SEND_PARAMS0,
+    family: u16,
+    _compartment: u32,
+    list: *mut NET_BUFFER_LIST,
+    completion: usize,
+    completion_context: Handle,
+) -> NtStatus {
+    const NAME: &str = "FwpsInjectTransportSendAsync0";
+    if flags != 0 || ![2, 23].contains(&family) || completion == 0 {
+        return status::INVALID_PARAMETER;
+    }
+    let ledger = match accept(kernel, NAME, handle, list) {
+        Ok(ledger) => ledger,
+        Err(status) => return status,
+    };
+    if arguments.is_null() {
+        check_beginning(kernel, NAME, list, family, ledger);
+    }
+    let send = Send {
+        endpoint,
+        family,
+        arguments,
+    };
+    hand_over(
+        kernel,
+        handle,
+        list,
+        ledger,
+        "injected into the send path",
+        completion,
+        completion_context,
+        move |kernel, list| crate::stack::send_injected(kernel, list, send),
+    );
+    status::SUCCESS
+}
+
+/// The checks that both directions share. An error is what the call returns; then nothing was taken (A-42).
+fn accept(
+    kernel: &Kernel,
+    name: &'static str,
+    handle: Handle,
+    list: *mut NET_BUFFER_LIST,
+) -> Result<ObjectId, NtStatus> {
+    let Some(closing) = kernel
+        .fwp
+        .injection_handles
+        .borrow()
+        .get(&(handle as usize))
+        .map(|handle| handle.closing)
+    else {
+        let summary = format!("{name} was given {handle:p}, which is no injection handle");
+        kernel.bug_check(Violation::contract(
+            kernel,
+            "A-57",
+            [handle as u64, 0, 0, 0],
+            summary,
+        ));
+    };
+    let ledger = crate::ndis::require(kernel, name, list, "A-45");
+    if kernel.running().classify_depth.get() > 0 {
+        let summary = format!(
+            "{name} was called on the stack of a classify; the stack holds its own locks there"
+        );
+        kernel.bug_check(
+            Violation::contract(kernel, "A-47", [list as u64, 0, 0, 0], summary)
+                .about(kernel, ledger),
+        );
+    }
+    match kernel.ndis.with(list, |list| (list.kind, list.fate)) {
+        Some((Kind::Clone { .. }, Fate::Driver)) => {}
+        Some((Kind::Clone { .. }, _)) => {
+            let summary = format!("{name} was given a clone that was injected already");
+            let parameters = [7, 0, 0, list as u64];
+            kernel.bug_check(
+                Violation::new(kernel, code::BAD_POOL_CALLER, parameters, "A-42", summary)
+                    .about(kernel, ledger),
+            );
+        }
+        _ => {
+            let summary = format!(
+                "{name} was given an original NET_BUFFER_LIST; only a clone may be injected"
+            );
+            kernel.bug_check(
+                Violation::contract(kernel, "A-45", [list as u64, 0, 0, 0], summary)
+                    .about(kernel, ledger),
+            );
+        }
+    }
+    check_memory(kernel, list, ledger);
+    if closing {
+        return Err(status::FWP_INJECT_HANDLE_CLOSING);
+    }
+    if kernel.fails(name) {
+        return Err(status::INSUFFICIENT_RESOURCES);
+    }
+    Ok(ledger)
+}
+
+/// The stack takes the MDLs over. One that maps memory which is gone already would be freed a second time (O-10, B-04).
+fn check_memory(kernel: &Kernel, list: *mut NET_BUFFER_LIST, ledger: ObjectId) {
+    for buffer in net_buffers(list) {
+        // SAFETY: the list is alive and the driver's.
+        let mut mdl = unsafe { (*buffer).MdlChain };
+        while !mdl.is_null() {
+            // SAFETY: MDLs of a live clone are alive; a driver that broke the chain faults here.
+            let (data, next) = unsafe { ((*mdl).MappedSystemVa as usize, (*mdl).Next) };
+            if let Some(block) = kernel
+                .arena
+                .find(data)
+                .filter(|block| block.state == BlockState::Freed)
+            {
+                let summary = format!(
+                    "NETIO!NetioFreeMdl: the clone {list:p} has an MDL {mdl:p} over memory at {data:#x} that was freed already: \
+                     it was made over an MDL which NdisRetreatNetBufferDataStart had put in front of the original for want of room, \
+                     and which the matching advance took away"
+                );
+                let parameters = [7, 0, 0, block.start as u64];
+                kernel.bug_check(
+                    Violation::new(kernel, code::BAD_POOL_CALLER, parameters, "B-04", summary)
+                        .about(kernel, ledger),
+                );
+            }
+            mdl = next;
+        }
+    }
+}
+
+/// A packet that the stack parses from the IP header on must begin with one (A-45).
+fn check_beginning(
+    kernel: &Kernel,
+    name: &str,
+    list: *mut NET_BUFFER_LIST,
+    family: u16,
+    ledger: ObjectId,
+) {
+    let bytes = net_buffers(list)
+        .first()
+        .map(|&buffer| crate::ndis::copy_out(buffer))
+        .unwrap_or_default();
+    let version = bytes.first().map_or(0, |first| first >> 4);
+    let (total, protocol) = match (version, family) {
+        (4, 2) if bytes.len() >= 20 => (
+            usize::from(u16::from_be_bytes([bytes[2], bytes[3]])),
+            bytes[9],
+        ),
+        (6, 23) if bytes.len() >= 40 => (
+            usize::from(u16::from_be_bytes([bytes[4], bytes[5]])) + 40,
+            bytes[6],
+        ),
+        _ => {
+            let start = bytes
+                .iter()
+                .take(16)
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<Vec<_>>()
+                .join(" ");
+            let summary = format!(
+                "{name} was given a packet that does not begin with an IP header of its address family: {start}"
+            );
+            kernel.bug_check(
+                Violation::contract(
+                    kernel,
+                    "A-45",
+                    [list as u64, u64::from(family), 0, 0],
+                    summary,
+                )
+                .about(kernel, ledger),
+            );
+        }
+    };
+    if total > bytes.len() {
+        let summary = format!(
+            "{name} was given a packet whose IP header says {total} bytes and which has {}",
+            bytes.len()
+        );
+        kernel.bug_check(
+            Violation::contract(
+                kernel,
+                "A-45",
+                [list as u64, total as u64, bytes.len() as u64, 0],
+                summary,
+            )
+            .about(kernel, ledger),
+        );
+    }
+    if protocol == 50 || protocol == 51 {
+        let summary = format!(
+            "{name} was given a packet whose IP header still leads to {}",
+            if protocol == 50 { "ESP" } else { "AH" }
+        );
+        kernel.bug_check(
+            Violation::contract(
+                kernel,
+                "A-63",
+                [list as u64, u64::from(protocol), 0, 0],
+                summary,
+            )
+            .about(kernel, ledger),
+        );
+    }
+}
+
+/// Gives the clone to the stack, now or on a thread of its own, and calls the completion function when it is through.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "an injection has this much to say"
+)]
+fn hand_over(
+    kernel: &Kernel,
+    handle: Handle,
+    list: *mut NET_BUFFER_LIST,
+    ledger: ObjectId,
+    what: &'static str,
+    completion: usize,
+    completion_context: Handle,
+    process: impl FnOnce(&Kernel, *mut NET_BUFFER_LIST) -> NtStatus + 'static,
+) {
+    let handle = handle as usize;
+    kernel.ndis.with_mut(list, |list| {
+        list.fate = Fate::Injected;
+        list.injected_by.push(handle as u64);
+    });
+    if let Some(handle) = kernel.fwp.injection_handles.borrow_mut().get_mut(&handle) {
+        handle.pending += 1;
+    }
+    kernel.note(ledger, what);
+    let (list_address, context) = (list as usize, completion_context as usize);
+    let through = move |kernel: &Kernel| {
+        let list = list_address as *mut NET_BUFFER_LIST;
+        let thread = kernel.running();
+        let before = thread.irql.replace(irql::DISPATCH);
+        let result = process(kernel, list);
+        // A-44: completions come at any IRQL up to DISPATCH_LEVEL; the argument says when it is certain.
+        let at_dispatch = before == irql::DISPATCH || kernel.random.percent(50);
+        if !at_dispatch {
+            thread.irql.set(before);
+        }
+        kernel.ndis.with_mut(list, |list| list.fate = Fate::Driver);
+        kernel.note(ledger, format!("completed with status {result:#010x}"));
+        // SAFETY: the clone is alive until the driver frees it.
+        unsafe { (*list).Status = result };
+        call_driver!(
+            kernel,
+            completion,
+            fn(*mut std::ffi::c_void, *mut NET_BUFFER_LIST, u8),
+            context as *mut _,
+            list,
+            u8::from(at_dispatch)
+        );
+        thread.irql.set(before);
+        if let Some(handle) = kernel.fwp.injection_handles.borrow_mut().get_mut(&handle) {
+            handle.pending -= 1;
+        }
+    };
+    let queue = queues::Name::Injected(handle);
+    if queues::is_idle(kernel, queue)
+        && kernel
+            .random
+            .percent(kernel.config.freedom.inline_completion)
+    {
+        through(kernel);
+    } else {
+        queues::enqueue(kernel, queue, Box::new(through));
+        // The injected packet may be through before the caller gets another instruction.
+        kernel.point();
+    }
+}

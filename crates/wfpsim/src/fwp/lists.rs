@@ -1,0 +1,179 @@
+//! References, clones, and what is asked about a packet.
+
+use wfp_sys::consts;
+use wfp_sys::fwps::FWPS_PACKET_LIST_INFORMATION0;
+use wfp_sys::ndis::NET_BUFFER_LIST;
+
+use crate::machine::Kernel;
+use crate::machine::irql;
+use crate::ndis::Fate;
+use crate::ndis::Kind;
+use crate::nt::Handle;
+use crate::nt::NtStatus;
+use crate::nt::status;
+use crate::verifier::Violation;
+
+pub(super) fn reference(kernel: &Kernel, list: *mut NET_BUFFER_LIST, intend_to_modify: u8) {
+    let ledger = crate::ndis::require(kernel, "FwpsReferenceNetBufferList0", list, "A-27");
+    kernel.ndis.with_mut(list, |list| list.references += 1);
+    kernel.note(
+        ledger,
+        if intend_to_modify != 0 {
+            "referenced, to be modified"
+        } else {
+            "referenced"
+        },
+    );
+}
+
+pub(super) fn dereference(kernel: &Kernel, list: *mut NET_BUFFER_LIST, dispatch_level: u8) {
+    let ledger = crate::ndis::require(kernel, "FwpsDereferenceNetBufferList0", list, "A-28");
+    if dispatch_level != 0 && kernel.irql() < irql::DISPATCH {
+        let summary = format!(
+            "FwpsDereferenceNetBufferList0 was told DISPATCH_LEVEL at IRQL {}",
+            kernel.irql()
+        );
+        kernel.bug_check(
+            Violation::contract(
+                kernel,
+                "A-29",
+                [list as u64, u64::from(kernel.irql()), 0, 0],
+                summary,
+            )
+            .about(kernel, ledger),
+        );
+    }
+    let left = kernel.ndis.with_mut(list, |list| {
+        list.references = list.references.checked_sub(1)?;
+        Some(list.references)
+    });
+    if left.flatten().is_none() {
+        let summary =
+            "FwpsDereferenceNetBufferList0 was called more often than FwpsReferenceNetBufferList0";
+        kernel.bug_check(
+            Violation::contract(kernel, "A-28", [list as u64, 0, 0, 0], summary)
+                .about(kernel, ledger),
+        );
+    }
+    kernel.note(ledger, "dereferenced");
+    crate::ndis::release_if_done(kernel, list);
+}
+
+pub(super) fn allocate_clone(
+    kernel: &Kernel,
+    original: *mut NET_BUFFER_LIST,
+    _list_pool: Handle,
+    _buffer_pool: Handle,
+    flags: u32,
+    clone: *mut *mut NET_BUFFER_LIST,
+) -> NtStatus {
+    crate::ndis::require(kernel, "FwpsAllocateCloneNetBufferList0", original, "A-36");
+    if flags != 0 {
+        return status::INVALID_PARAMETER;
+    }
+    if kernel.fails("FwpsAllocateCloneNetBufferList0") {
+        return status::INSUFFICIENT_RESOURCES;
+    }
+    let made = crate::ndis::clone_list(kernel, original);
+    // SAFETY: the driver's pointer; a bad one faults and is reported.
+    unsafe { clone.write(made.as_ptr()) };
+    status::SUCCESS
+}
+
+pub(super) fn free_clone(kernel: &Kernel, list: *mut NET_BUFFER_LIST, _flags: u32) {
+    let ledger = crate::ndis::require(kernel, "FwpsFreeCloneNetBufferList0", list, "A-39");
+    let (kind, fate, children) = kernel
+        .ndis
+        .with(list, |list| (list.kind, list.fate, list.children))
+        .unwrap_or((Kind::Original, Fate::Stack, 0));
+    let refuse = |rule, summary: &str| -> ! {
+        kernel.bug_check(
+            Violation::contract(kernel, rule, [list as u64, 0, 0, 0], summary)
+                .about(kernel, ledger),
+        )
+    };
+    match (kind, fate) {
+        (Kind::Original, _) => refuse(
+            "A-39",
+            "FwpsFreeCloneNetBufferList0 was given a list that is no clone",
+        ),
+        (_, Fate::Injected) => {
+            let summary = "a clone was freed by the driver while its injection was under way; the stack frees its MDLs again (NETIO!NetioFreeMdl)";
+            let parameters = [7, 0, 0, list as u64];
+            kernel.bug_check(
+                Violation::new(
+                    kernel,
+                    crate::verifier::code::BAD_POOL_CALLER,
+                    parameters,
+                    "A-42",
+                    summary,
+                )
+                .about(kernel, ledger),
+            )
+        }
+        _ if children > 0 => refuse("A-37", "a clone was freed that has clones of its own"),
+        _ => crate::ndis::free_clone(kernel, list),
+    }
+}
+
+pub(super) fn injection_state(
+    kernel: &Kernel,
+    handle: Handle,
+    list: *const NET_BUFFER_LIST,
+    context: *mut Handle,
+) -> i32 {
+    crate::ndis::require(
+        kernel,
+        "FwpsQueryPacketInjectionState0",
+        list.cast_mut(),
+        "A-51",
+    );
+    let injected = kernel
+        .ndis
+        .with(list, |list| list.injected_by.clone())
+        .unwrap_or_default();
+    if !context.is_null() {
+        // SAFETY: the driver's pointer; a bad one faults and is reported.
+        unsafe { context.write(std::ptr::null_mut()) };
+    }
+    let own = handle as u64;
+    match injected.last() {
+        None => consts::FWPS_PACKET_NOT_INJECTED,
+        Some(&last) if last == own => consts::FWPS_PACKET_INJECTED_BY_SELF,
+        Some(_) if injected.contains(&own) => consts::FWPS_PACKET_PREVIOUSLY_INJECTED_BY_SELF,
+        Some(_) => consts::FWPS_PACKET_INJECTED_BY_OTHER,
+    }
+}
+
+pub(super) fn security_information(
+    kernel: &Kernel,
+    list: *mut NET_BUFFER_LIST,
+    query: u32,
+    information: *mut FWPS_PACKET_LIST_INFORMATION0,
+) -> NtStatus {
+    let thread = kernel.running();
+    let found = kernel.fwp.with_frame(thread.id, |frame| {
+        (frame.list == list as usize).then_some(frame.security)
+    });
+    let Some(found) = found.flatten().filter(|_| thread.classify_depth.get() > 0) else {
+        let summary =
+            "FwpsGetPacketListSecurityInformation0 was called outside the classify of its packet";
+        kernel.bug_check(Violation::contract(
+            kernel,
+            "A-64",
+            [list as u64, u64::from(query), 0, 0],
+            summary,
+        ));
+    };
+    if query & consts::FWPS_PACKET_LIST_INFORMATION_QUERY_INVALID_MASK
+        == consts::FWPS_PACKET_LIST_INFORMATION_QUERY_INVALID_MASK
+    {
+        return status::FWP_INVALID_PARAMETER;
+    }
+    if kernel.fails("FwpsGetPacketListSecurityInformation0") {
+        return status::INSUFFICIENT_RESOURCES;
+    }
+    // SAFETY: the driver's pointer; a bad one faults and is reported.
+    unsafe { information.write(found) };
+    status::SUCCESS
+}

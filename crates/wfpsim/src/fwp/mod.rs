@@ -1,0 +1,112 @@
+//! The filter engine: management objects, callouts, arbitration, pending, references and injection.
+
+mod arbitration;
+mod arguments;
+mod bfe;
+mod callouts;
+mod construct;
+mod engine;
+mod handles;
+mod inject;
+mod lists;
+mod objects;
+mod pend;
+
+use std::cell::Cell;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ffi::c_void;
+
+use wfp_sys::fwpm::FWPM_CALLOUT0;
+use wfp_sys::fwpm::FWPM_FILTER0;
+use wfp_sys::fwpm::FWPM_PROVIDER0;
+use wfp_sys::fwpm::FWPM_SESSION0;
+use wfp_sys::fwpm::FWPM_SUBLAYER0;
+use wfp_sys::fwps::FWPS_CALLOUT3;
+use wfp_sys::fwps::FWPS_PACKET_LIST_INFORMATION0;
+use wfp_sys::ndis::NET_BUFFER_LIST;
+
+pub(crate) use arbitration::Action;
+pub(crate) use arbitration::Classification;
+pub(crate) use arbitration::Outcome;
+pub(crate) use arbitration::classify;
+pub(crate) use arguments::Metadata;
+pub(crate) use arguments::Value;
+pub(crate) use bfe::set_running as set_bfe_running;
+pub(crate) use inject::Send;
+pub(crate) use objects::boot;
+pub(crate) use pend::Continuation;
+
+use crate::exports::exports;
+use crate::nt::Handle;
+use crate::nt::NtStatus;
+
+/// What the filter engine keeps.
+#[derive(Default)]
+pub struct State {
+    objects: RefCell<objects::Objects>,
+    sessions: RefCell<BTreeMap<usize, engine::Session>>,
+    enumerations: RefCell<BTreeMap<usize, engine::Enumeration>>,
+    callouts: RefCell<BTreeMap<u32, callouts::Callout>>,
+    injection_handles: RefCell<BTreeMap<usize, handles::InjectionHandle>>,
+    completion_handles: RefCell<BTreeMap<usize, pend::CompletionHandle>>,
+    pended: RefCell<BTreeMap<usize, pend::Pended>>,
+    frames: RefCell<Vec<arbitration::Frame>>,
+    subscribers: RefCell<BTreeMap<usize, bfe::Subscriber>>,
+    bfe_stopped: Cell<bool>,
+    /// Objects that FwpmFreeMemory0 gives back.
+    memory: RefCell<BTreeMap<usize, Vec<usize>>>,
+    next_handle: Cell<usize>,
+    next_id: Cell<u32>,
+}
+
+impl State {
+    /// A handle value that was never given before. They look like pointers to nothing.
+    fn new_handle(&self) -> usize {
+        let next = self.next_handle.get() + 1;
+        self.next_handle.set(next);
+        0xFFFF_A000_0000_0000 + next * 0x40
+    }
+
+    /// A run-time number (callout, filter) that was never given before. Never 0.
+    fn new_id(&self) -> u32 {
+        let next = self.next_id.get() + 1;
+        self.next_id.set(next);
+        0x100 + next
+    }
+}
+
+exports! {
+    "fwpkclnt.sys";
+    FwpmEngineOpen0(server: *const u16, authentication: u32, identity: *mut c_void, session: *const FWPM_SESSION0, engine: *mut Handle) -> NtStatus [passive unlocked] => engine::open;
+    FwpmEngineClose0(engine: Handle) -> NtStatus [passive unlocked] => engine::close;
+    FwpmTransactionBegin0(engine: Handle, flags: u32) -> NtStatus [passive unlocked] => engine::begin;
+    FwpmTransactionCommit0(engine: Handle) -> NtStatus [passive unlocked] => engine::commit;
+    FwpmTransactionAbort0(engine: Handle) -> NtStatus [passive unlocked] => engine::abort;
+    FwpmProviderAdd0(engine: Handle, provider: *const FWPM_PROVIDER0, security: *mut c_void) -> NtStatus [passive unlocked] => engine::add_provider;
+    FwpmSubLayerAdd0(engine: Handle, sublayer: *const FWPM_SUBLAYER0, security: *mut c_void) -> NtStatus [passive unlocked] => engine::add_sublayer;
+    FwpmSubLayerCreateEnumHandle0(engine: Handle, template: *const c_void, enumeration: *mut Handle) -> NtStatus [passive unlocked] => engine::create_enumeration;
+    FwpmSubLayerEnum0(engine: Handle, enumeration: Handle, requested: u32, entries: *mut *mut *mut FWPM_SUBLAYER0, returned: *mut u32) -> NtStatus [passive unlocked] => engine::enumerate;
+    FwpmSubLayerDestroyEnumHandle0(engine: Handle, enumeration: Handle) -> NtStatus [passive unlocked] => engine::destroy_enumeration;
+    FwpmFreeMemory0(memory: *mut *mut c_void) [passive unlocked] => engine::free_memory;
+    FwpmCalloutAdd0(engine: Handle, callout: *const FWPM_CALLOUT0, security: *mut c_void, id: *mut u32) -> NtStatus [passive unlocked] => engine::add_callout;
+    FwpmFilterAdd0(engine: Handle, filter: *const FWPM_FILTER0, security: *mut c_void, id: *mut u64) -> NtStatus [passive unlocked] => engine::add_filter;
+    FwpmBfeStateGet0() -> i32 [dispatch] => bfe::state;
+    FwpmBfeStateSubscribeChanges0(device: *mut c_void, callback: usize, context: *mut c_void, handle: *mut Handle) -> NtStatus [passive unlocked] => bfe::subscribe;
+    FwpmBfeStateUnsubscribeChanges0(handle: Handle) -> NtStatus [passive unlocked] => bfe::unsubscribe;
+    FwpsCalloutRegister3(device: *mut c_void, callout: *const FWPS_CALLOUT3, id: *mut u32) -> NtStatus [passive unlocked] => callouts::register;
+    FwpsCalloutUnregisterById0(id: u32) -> NtStatus [passive unlocked] => callouts::unregister;
+    FwpsInjectionHandleCreate0(family: u16, flags: u32, handle: *mut Handle) -> NtStatus [passive unlocked] => handles::create;
+    FwpsInjectionHandleDestroy0(handle: Handle) -> NtStatus [passive unlocked] => handles::destroy;
+    FwpsPendOperation0(handle: Handle, context: *mut Handle) -> NtStatus [dispatch unlocked] => pend::pend;
+    FwpsCompleteOperation0(context: Handle, list: *mut NET_BUFFER_LIST) [dispatch unlocked] => pend::complete;
+    FwpsReferenceNetBufferList0(list: *mut NET_BUFFER_LIST, intend_to_modify: u8) [dispatch unlocked] => lists::reference;
+    FwpsDereferenceNetBufferList0(list: *mut NET_BUFFER_LIST, dispatch_level: u8) [dispatch unlocked] => lists::dereference;
+    FwpsAllocateCloneNetBufferList0(original: *mut NET_BUFFER_LIST, list_pool: Handle, buffer_pool: Handle, flags: u32, clone: *mut *mut NET_BUFFER_LIST) -> NtStatus [dispatch unlocked] => lists::allocate_clone;
+    FwpsFreeCloneNetBufferList0(list: *mut NET_BUFFER_LIST, flags: u32) [dispatch unlocked] => lists::free_clone;
+    FwpsQueryPacketInjectionState0(handle: Handle, list: *const NET_BUFFER_LIST, context: *mut Handle) -> i32 [dispatch] => lists::injection_state;
+    FwpsGetPacketListSecurityInformation0(list: *mut NET_BUFFER_LIST, query: u32, information: *mut FWPS_PACKET_LIST_INFORMATION0) -> NtStatus [dispatch] => lists::security_information;
+    FwpsConstructIpHeaderForTransportPacket0(list: *mut NET_BUFFER_LIST, header_length: u32, family: u16, source: *const u8, remote: *const u8, next_protocol: i32, endpoint: u64, control_data: *const c_void, control_data_length: u32, flags: u32, reserved: *mut c_void, interface: u32, sub_interface: u32) -> NtStatus [dispatch unlocked] => construct::construct_ip_header;
+    FwpsInjectTransportReceiveAsync0(handle: Handle, context: Handle, reserved: *mut c_void, flags: u32, family: u16, compartment: u32, interface: u32, sub_interface: u32, list: *mut NET_BUFFER_LIST, completion: usize, completion_context: Handle) -> NtStatus [dispatch unlocked] => inject::receive;
+    FwpsInjectTransportSendAsync0(handle: Handle, context: Handle, endpoint: u64, flags: u32, arguments: *mut wfp_sys::fwps::FWPS_TRANSPORT_SEND_PARAMS0, family: u16, compartment: u32, list: *mut NET_BUFFER_LIST, completion: usize, completion_context: Handle) -> NtStatus [dispatch unlocked] => inject::send;
+}

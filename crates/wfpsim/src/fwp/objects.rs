@@ -1,0 +1,232 @@
+//! Management objects: providers, sublayers, callouts and filters, as the base filtering engine keeps them.
+
+use std::collections::BTreeMap;
+
+use wfp_sys::GUID;
+use wfp_sys::fwpm;
+
+use crate::machine::Kernel;
+
+/// A GUID that can be compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key(u32, u16, u16, [u8; 8]);
+
+impl From<&GUID> for Key {
+    fn from(guid: &GUID) -> Self {
+        Self(guid.data1, guid.data2, guid.data3, guid.data4)
+    }
+}
+
+impl Key {
+    /// The GUID itself.
+    pub fn guid(self) -> GUID {
+        GUID {
+            data1: self.0,
+            data2: self.1,
+            data3: self.2,
+            data4: self.3,
+        }
+    }
+
+    /// Whether no key was given.
+    pub fn is_zero(self) -> bool {
+        self == Self(0, 0, 0, [0; 8])
+    }
+}
+
+/// Who added an object: the session's handle if it goes with the session.
+pub(super) type Owner = Option<usize>;
+
+#[derive(Clone)]
+pub(super) struct SubLayer {
+    pub weight: u16,
+    pub owner: Owner,
+}
+
+#[derive(Clone)]
+pub(super) struct ManagementCallout {
+    pub layer: u16,
+    pub owner: Owner,
+}
+
+/// What a filter does with what it matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FilterAction {
+    Block,
+    Permit,
+    /// Asks a callout whose answer decides.
+    Terminating(Key),
+    /// Asks a callout that may decide or pass.
+    Unknown(Key),
+    /// Shows a callout what passes.
+    Inspection(Key),
+}
+
+#[derive(Clone)]
+pub(super) struct Filter {
+    pub id: u64,
+    pub layer: u16,
+    pub sublayer: Key,
+    pub weight: u64,
+    pub flags: u32,
+    pub action: FilterAction,
+    pub conditions: Vec<Condition>,
+    pub context: u64,
+    pub owner: Owner,
+}
+
+/// One condition, already resolved to a field of the layer.
+#[derive(Clone, Debug)]
+pub(super) struct Condition {
+    pub field: u16,
+    pub matching: i32,
+    pub value: super::Value,
+}
+
+/// All of it. A transaction works on a copy.
+#[derive(Clone, Default)]
+pub(super) struct Objects {
+    pub providers: BTreeMap<Key, Owner>,
+    pub sublayers: BTreeMap<Key, SubLayer>,
+    pub callouts: BTreeMap<Key, ManagementCallout>,
+    /// In the order added.
+    pub filters: Vec<Filter>,
+}
+
+impl Objects {
+    /// Takes away what a session owned.
+    pub fn remove_owned(&mut self, session: usize) {
+        let owned = |owner: &Owner| *owner == Some(session);
+        self.filters.retain(|filter| !owned(&filter.owner));
+        self.callouts.retain(|_, callout| !owned(&callout.owner));
+        self.sublayers.retain(|_, sublayer| !owned(&sublayer.owner));
+        self.providers.retain(|_, owner| !owned(owner));
+    }
+}
+
+/// The layer of a management key.
+pub(super) fn layer_of(key: Key) -> Option<u16> {
+    use wfp_sys::layers::*;
+    let table = [
+        (
+            fwpm::FWPM_LAYER_INBOUND_TRANSPORT_V4,
+            FWPS_LAYER_INBOUND_TRANSPORT_V4,
+        ),
+        (
+            fwpm::FWPM_LAYER_INBOUND_TRANSPORT_V6,
+            FWPS_LAYER_INBOUND_TRANSPORT_V6,
+        ),
+        (
+            fwpm::FWPM_LAYER_OUTBOUND_TRANSPORT_V4,
+            FWPS_LAYER_OUTBOUND_TRANSPORT_V4,
+        ),
+        (
+            fwpm::FWPM_LAYER_OUTBOUND_TRANSPORT_V6,
+            FWPS_LAYER_OUTBOUND_TRANSPORT_V6,
+        ),
+        (
+            fwpm::FWPM_LAYER_ALE_AUTH_RECV_ACCEPT_V4,
+            FWPS_LAYER_ALE_AUTH_RECV_ACCEPT_V4,
+        ),
+        (
+            fwpm::FWPM_LAYER_ALE_AUTH_RECV_ACCEPT_V6,
+            FWPS_LAYER_ALE_AUTH_RECV_ACCEPT_V6,
+        ),
+        (
+            fwpm::FWPM_LAYER_ALE_AUTH_CONNECT_V4,
+            FWPS_LAYER_ALE_AUTH_CONNECT_V4,
+        ),
+        (
+            fwpm::FWPM_LAYER_ALE_AUTH_CONNECT_V6,
+            FWPS_LAYER_ALE_AUTH_CONNECT_V6,
+        ),
+    ];
+    table
+        .iter()
+        .find(|(guid, _)| Key::from(guid) == key)
+        .map(|&(_, layer)| layer)
+}
+
+/// The weight of FWPM_SUBLAYER_UNIVERSAL. The value is what Microsoft's WFPSampler assumes and nothing documents, so
+/// drivers must enumerate it: each seed moves it.
+fn universal_weight(kernel: &Kernel) -> u16 {
+    0x8000u16.wrapping_sub((kernel.config.seed % 0x100) as u16)
+}
+
+/// What is there before any driver: the built-in sublayers.
+pub(crate) fn boot(kernel: &Kernel) {
+    let universal = universal_weight(kernel);
+    let mut objects = kernel.fwp.objects.borrow_mut();
+    objects.sublayers.insert(
+        Key::from(&fwpm::FWPM_SUBLAYER_UNIVERSAL),
+        SubLayer {
+            weight: universal,
+            owner: None,
+        },
+    );
+    // Two more of the built-in ones, so that an enumeration has something to pass over: one above, one below. Their
+    // keys are made up; no driver asks for them.
+    objects.sublayers.insert(
+        Key(0x8, 0, 0, *b"built-in"),
+        SubLayer {
+            weight: universal.saturating_add(0x1000),
+            owner: None,
+        },
+    );
+    objects.sublayers.insert(
+        Key(0x9, 0, 0, *b"built-in"),
+        SubLayer {
+            weight: 1,
+            owner: None,
+        },
+    );
+}
+
+impl super::State {
+    /// Filters, callouts and sublayers that some driver added and that are still there.
+    pub(crate) fn added_objects(&self) -> usize {
+        let objects = self.objects.borrow();
+        let sublayers = objects
+            .sublayers
+            .values()
+            .filter(|sublayer| sublayer.owner.is_some())
+            .count();
+        objects.filters.len() + objects.callouts.len() + objects.providers.len() + sublayers
+    }
+
+    /// How many filters there are at a layer.
+    pub(crate) fn filters_at(&self, layer: u16) -> usize {
+        self.objects
+            .borrow()
+            .filters
+            .iter()
+            .filter(|filter| filter.layer == layer)
+            .count()
+    }
+
+    /// Adds a filter that permits everything at `layer` above every driver's sublayer, and takes the right to change that
+    /// away from the rest: what a driver sees as a classify without the write right.
+    pub(crate) fn add_hard_permit(&self, layer: u16) {
+        let key = Key(0x7, 0, 0, *b"hard-ok.");
+        let id = u64::from(self.new_id());
+        let mut objects = self.objects.borrow_mut();
+        objects.sublayers.insert(
+            key,
+            SubLayer {
+                weight: u16::MAX,
+                owner: None,
+            },
+        );
+        objects.filters.push(Filter {
+            id,
+            layer,
+            sublayer: key,
+            weight: 0,
+            flags: wfp_sys::fwpm::FWPM_FILTER_FLAG_CLEAR_ACTION_RIGHT,
+            action: FilterAction::Permit,
+            conditions: Vec::new(),
+            context: 0,
+            owner: None,
+        });
+    }
+}

@@ -1,0 +1,98 @@
+//! What a machine is like, and how much freedom the seed has.
+
+/// The settings of one machine.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Decides every choice that Windows leaves open.
+    pub seed: u64,
+    /// Processors, 1 to 8.
+    pub processors: u8,
+    /// In how many of a hundred kernel calls another thread is let run first.
+    pub preempt: u8,
+    /// Where Windows has freedom.
+    pub freedom: Freedom,
+    /// Which call fails.
+    pub faults: Faults,
+}
+
+impl Config {
+    /// The usual machine: four processors, all freedoms, no faults.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            processors: 4,
+            preempt: 30,
+            freedom: Freedom::all(),
+            faults: Faults::default(),
+        }
+    }
+
+    /// A machine whose every choice is the plainest one: no preemption, no freedom. Tests that tell one story use it.
+    pub fn plain() -> Self {
+        Self {
+            seed: 0,
+            processors: 4,
+            preempt: 0,
+            freedom: Freedom::none(),
+            faults: Faults::default(),
+        }
+    }
+}
+
+/// How often, in percent, each thing happens that Windows may do and a driver must stand.
+#[derive(Clone, Debug)]
+pub struct Freedom {
+    /// The stack retreats a received NBL by its transport header after the classify absorbed it.
+    pub audit_retreat: u8,
+    /// An injection's completion runs before the injecting call returns.
+    pub inline_completion: u8,
+    /// A packet's bytes are spread over more than one MDL, cut anywhere.
+    pub split_mdls: u8,
+    /// Several outbound packets of one flow share one NBL.
+    pub batch_sends: u8,
+    /// Policy changes before a packet, so that its flow is authorized again.
+    pub reauthorize: u8,
+    /// A received packet has no room before its IP header, where a link header would be.
+    pub no_headroom: u8,
+    /// Unregistering a callout answers STATUS_DEVICE_BUSY while a classify is in progress, instead of waiting.
+    pub busy_unregister: u8,
+}
+
+impl Freedom {
+    /// Everything happens sometimes.
+    pub fn all() -> Self {
+        Self {
+            audit_retreat: 40,
+            inline_completion: 30,
+            split_mdls: 40,
+            batch_sends: 40,
+            reauthorize: 5,
+            no_headroom: 30,
+            busy_unregister: 50,
+        }
+    }
+
+    /// Nothing happens.
+    pub fn none() -> Self {
+        Self {
+            audit_retreat: 0,
+            inline_completion: 0,
+            split_mdls: 0,
+            batch_sends: 0,
+            reauthorize: 0,
+            no_headroom: 0,
+            busy_unregister: 0,
+        }
+    }
+}
+
+/// Which fallible calls fail.
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    /// Fails the k-th fallible call, counted from 1 over all fallible functions, or over those named below.
+    pub fail_call: Option<u64>,
+    /// How many calls fail from the k-th on; 0 reads as 1.
+    pub count: u64,
+    /// If not empty, only these functions count.
+    pub functions: Vec<&'static str>,
+}

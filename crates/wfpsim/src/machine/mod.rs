@@ -1,0 +1,246 @@
+//! One simulated machine: its threads, clock, memory and everything the kernel keeps.
+
+mod config;
+pub(crate) mod current;
+mod random;
+mod scheduler;
+mod thread;
+
+use std::cell::Cell;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+pub use config::Config;
+pub use config::Faults;
+pub use config::Freedom;
+pub use random::Random;
+pub use scheduler::Stop;
+pub(crate) use scheduler::Woken;
+pub use thread::Thread;
+pub use thread::ThreadId;
+pub use thread::irql;
+
+use crate::memory::Arena;
+use crate::verifier::Ledger;
+use crate::verifier::Violation;
+
+/// Interrupt time, in units of 100 ns since the machine's start.
+pub type Time = u64;
+
+/// The calling convention of the driver that the machine runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Convention {
+    /// Linked into this process.
+    #[default]
+    Host,
+    /// A loaded image, in the Windows x64 convention.
+    #[cfg(target_arch = "x86_64")]
+    Win64,
+}
+
+/// A simulated machine. Dropping it ends every thread where it stands.
+pub struct Machine {
+    kernel: Box<Kernel>,
+}
+
+/// The kernel's side of a machine: what simulated kernel functions work on.
+///
+/// Everything is behind cells because simulated threads interleave inside kernel functions. The rule that keeps it
+/// sound to use: no borrow of a `RefCell` is alive at a scheduling point, nor while a driver's pointer is followed.
+pub struct Kernel {
+    /// What the machine is like.
+    pub config: Config,
+    /// The seed's numbers.
+    pub random: Random,
+    /// Guarded memory.
+    pub arena: Arena,
+    /// What happened to each object.
+    pub ledger: Ledger,
+    pub(crate) nt: crate::nt::State,
+    pub(crate) ndis: crate::ndis::State,
+    pub(crate) fwp: crate::fwp::State,
+    pub(crate) wdf: crate::wdf::State,
+    pub(crate) stack: crate::stack::State,
+    convention: Cell<Convention>,
+    clock: Cell<Time>,
+    threads: RefCell<Vec<Rc<Thread>>>,
+    running: RefCell<Option<Rc<Thread>>>,
+    stacks: RefCell<Vec<corosensei::stack::DefaultStack>>,
+    next_thread: Cell<u32>,
+    violations: RefCell<Vec<Violation>>,
+    crashed: Cell<bool>,
+    fallible_calls: Cell<u64>,
+    kernel_calls: Cell<u64>,
+}
+
+impl Machine {
+    /// Switches a machine on. Nothing runs on it yet.
+    pub fn new(config: Config) -> Self {
+        crate::memory::install_fault_handler();
+        let kernel = Box::new(Kernel {
+            random: Random::new(config.seed),
+            config,
+            arena: Arena::new(),
+            ledger: Ledger::default(),
+            nt: Default::default(),
+            ndis: Default::default(),
+            fwp: Default::default(),
+            wdf: Default::default(),
+            stack: Default::default(),
+            convention: Cell::default(),
+            // Not zero, so that "no deadline" and "now" cannot be mixed up: ten seconds of boot.
+            clock: Cell::new(100_000_000),
+            threads: RefCell::new(Vec::new()),
+            running: RefCell::new(None),
+            stacks: RefCell::new(Vec::new()),
+            next_thread: Cell::new(1),
+            violations: RefCell::new(Vec::new()),
+            crashed: Cell::new(false),
+            fallible_calls: Cell::new(0),
+            kernel_calls: Cell::new(0),
+        });
+        crate::fwp::boot(&kernel);
+        Self { kernel }
+    }
+
+    /// The kernel's side.
+    pub fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    /// Starts a thread of the system that runs `body` at `irql`. It runs when the machine is run.
+    pub fn spawn(
+        &self,
+        name: impl Into<String>,
+        irql: u8,
+        body: impl FnOnce(&Kernel) + 'static,
+    ) -> ThreadId {
+        self.kernel.spawn(name, irql, body)
+    }
+
+    /// Runs `body` as a thread at `irql` until it has ended, with everything that happens meanwhile, and gives its
+    /// result; `None` if the machine came down or the thread can never end.
+    pub fn call<R: 'static>(
+        &self,
+        name: &str,
+        irql: u8,
+        body: impl FnOnce(&Kernel) -> R + 'static,
+    ) -> Option<R> {
+        let result = Rc::new(RefCell::new(None));
+        let out = Rc::clone(&result);
+        let id = self.spawn(name, irql, move |kernel| {
+            *out.borrow_mut() = Some(body(kernel))
+        });
+        self.run_until_ended(id);
+        result.take()
+    }
+
+    /// What was violated so far.
+    pub fn violations(&self) -> Vec<Violation> {
+        self.kernel.violations.borrow().clone()
+    }
+}
+
+impl Kernel {
+    /// Interrupt time.
+    pub fn now(&self) -> Time {
+        self.clock.get()
+    }
+
+    /// The thread that runs.
+    ///
+    /// # Panics
+    ///
+    /// If none does: kernel functions are called by threads only.
+    pub fn running(&self) -> Rc<Thread> {
+        Rc::clone(
+            self.running
+                .borrow()
+                .as_ref()
+                .expect("a simulated thread runs"),
+        )
+    }
+
+    /// The thread that runs, if one does.
+    pub fn running_thread(&self) -> Option<Rc<Thread>> {
+        self.running.borrow().clone()
+    }
+
+    /// The current interrupt request level.
+    pub fn irql(&self) -> u8 {
+        self.running_thread()
+            .map_or(irql::PASSIVE, |thread| thread.irql.get())
+    }
+
+    /// Starts a thread.
+    pub fn spawn(
+        &self,
+        name: impl Into<String>,
+        irql: u8,
+        body: impl FnOnce(&Kernel) + 'static,
+    ) -> ThreadId {
+        let id = ThreadId(self.next_thread.get());
+        self.next_thread.set(id.0 + 1);
+        let stack = self.stacks.borrow_mut().pop();
+        let thread = Thread::new(id, name.into(), irql, stack, Box::new(body));
+        self.threads.borrow_mut().push(Rc::new(thread));
+        id
+    }
+
+    /// How the driver's functions are called.
+    pub(crate) fn convention(&self) -> Convention {
+        self.convention.get()
+    }
+
+    /// Whether a bug check has happened.
+    pub fn has_crashed(&self) -> bool {
+        self.crashed.get()
+    }
+
+    /// How many kernel functions were called.
+    pub fn kernel_calls(&self) -> u64 {
+        self.kernel_calls.get()
+    }
+
+    /// How many calls were made that could have been made to fail.
+    pub fn fallible_calls(&self) -> u64 {
+        self.fallible_calls.get()
+    }
+
+    /// Whether this call of a fallible function is the one that the fault plan fails.
+    pub(crate) fn fails(&self, function: &'static str) -> bool {
+        let faults = &self.config.faults;
+        if !faults.functions.is_empty() && !faults.functions.contains(&function) {
+            return false;
+        }
+        let call = self.fallible_calls.get() + 1;
+        self.fallible_calls.set(call);
+        faults
+            .fail_call
+            .is_some_and(|first| (first..first + faults.count.max(1)).contains(&call))
+    }
+
+    /// Brings the machine down with `violation`. The running thread never goes on.
+    pub(crate) fn bug_check(&self, violation: Violation) -> ! {
+        self.record(violation);
+        self.crashed.set(true);
+        let thread = self.running();
+        loop {
+            thread.pause(thread::Pause::Crash);
+        }
+    }
+
+    /// Notes a violation without ending anything: for what is found when everything is over.
+    pub(crate) fn record(&self, mut violation: Violation) {
+        violation.seed = self.config.seed;
+        self.violations.borrow_mut().push(violation);
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        for thread in self.kernel.threads.borrow().iter() {
+            thread.abandon();
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! Who runs next.
+//!
+//! Threads at DISPATCH_LEVEL or above keep their processor until they come down; others give it up whenever they
+//! pause. So code at DISPATCH_LEVEL excludes other code on its processor and nothing else, as on the real thing.
+
+use std::rc::Rc;
+
+use super::Kernel;
+use super::Machine;
+use super::Time;
+use super::current;
+use super::irql;
+use super::thread::Pause;
+use super::thread::Thread;
+use super::thread::ThreadId;
+use super::thread::Wait;
+use crate::memory::Ended;
+use crate::verifier::Violation;
+use corosensei::CoroutineResult;
+
+/// Why a machine stopped running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Nothing is ready to run: every thread waits, or none is left.
+    Idle,
+    /// A bug check.
+    Crashed,
+    /// What was waited for can never come: every thread waits for another.
+    Hung,
+}
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Woken {
+    /// What was waited for came.
+    Ready,
+    /// The deadline passed first.
+    TimedOut,
+}
+
+impl Machine {
+    /// Runs until nothing is ready. Time passes only as the calls themselves take it.
+    pub fn run(&self) -> Stop {
+        current::enter(&self.kernel, || {
+            while !self.kernel.has_crashed() {
+                if !self.kernel.step() {
+                    return Stop::Idle;
+                }
+            }
+            Stop::Crashed
+        })
+    }
+
+    /// Runs at most `steps` turns of threads.
+    pub fn run_steps(&self, steps: usize) -> Stop {
+        current::enter(&self.kernel, || {
+            for _ in 0..steps {
+                if self.kernel.has_crashed() {
+                    return Stop::Crashed;
+                }
+                if !self.kernel.step() {
+                    break;
+                }
+            }
+            Stop::Idle
+        })
+    }
+
+    /// Runs until the clock shows `time`, with every deadline on the way.
+    pub fn run_until(&self, time: Time) -> Stop {
+        loop {
+            if self.run() == Stop::Crashed {
+                return Stop::Crashed;
+            }
+            match self
+                .kernel
+                .next_deadline()
+                .filter(|&deadline| deadline <= time)
+            {
+                Some(deadline) => self.kernel.clock.set(deadline.max(self.kernel.now())),
+                None => {
+                    self.kernel.clock.set(time.max(self.kernel.now()));
+                    return Stop::Idle;
+                }
+            }
+        }
+    }
+
+    /// Runs until thread `id` has ended, letting time pass where everything waits for it.
+    pub fn run_until_ended(&self, id: ThreadId) -> Stop {
+        loop {
+            if self.run() == Stop::Crashed {
+                return Stop::Crashed;
+            }
+            if !self.kernel.is_alive(id) {
+                return Stop::Idle;
+            }
+            match self.kernel.next_deadline() {
+                Some(deadline) => self.kernel.clock.set(deadline.max(self.kernel.now())),
+                None => {
+                    self.kernel
+                        .record(Violation::hang(&self.kernel, &self.kernel.waiting()));
+                    return Stop::Hung;
+                }
+            }
+        }
+    }
+}
+
+impl Kernel {
+    /// Whether thread `id` has not ended.
+    pub fn is_alive(&self, id: ThreadId) -> bool {
+        self.threads
+            .borrow()
+            .iter()
+            .any(|thread| thread.id == id && !thread.has_ended())
+    }
+
+    /// What each waiting thread waits for.
+    pub(crate) fn waiting(&self) -> Vec<String> {
+        let threads = self.threads.borrow();
+        let told = threads.iter().filter_map(|thread| {
+            let wait = thread.wait.borrow();
+            wait.as_ref().map(|wait| {
+                format!(
+                    "thread {} '{}' at IRQL {} waits for {}",
+                    thread.id.0,
+                    thread.name,
+                    thread.irql.get(),
+                    wait.what
+                )
+            })
+        });
+        told.collect()
+    }
+
+    /// A point at which another thread may run first. Every kernel function passes one when it is entered.
+    pub(crate) fn point(&self) {
+        self.kernel_calls.set(self.kernel_calls.get() + 1);
+        // A kernel call takes a tenth of a microsecond, so that time moves while work is done.
+        self.clock.set(self.clock.get() + 1);
+        if self.random.percent(self.config.preempt) {
+            self.pause();
+        }
+    }
+
+    /// Lets others run.
+    pub(crate) fn pause(&self) {
+        self.running().pause(Pause::Schedule);
+    }
+
+    /// Blocks the running thread until `ready` or the deadline.
+    pub(crate) fn block(
+        &self,
+        what: String,
+        deadline: Option<Time>,
+        ready: impl Fn(&Kernel) -> bool + Clone + 'static,
+    ) -> Woken {
+        loop {
+            if ready(self) {
+                return Woken::Ready;
+            }
+            if deadline.is_some_and(|deadline| deadline <= self.now()) {
+                return Woken::TimedOut;
+            }
+            let thread = self.running();
+            *thread.wait.borrow_mut() = Some(Wait {
+                ready: Box::new(ready.clone()),
+                deadline,
+                what: what.clone(),
+            });
+            thread.pause(Pause::Schedule);
+        }
+    }
+
+    /// The earliest deadline of a waiting thread.
+    fn next_deadline(&self) -> Option<Time> {
+        self.threads
+            .borrow()
+            .iter()
+            .filter_map(|thread| thread.wait.borrow().as_ref().and_then(|wait| wait.deadline))
+            .min()
+    }
+
+    /// Lets one ready thread run until it pauses. False if none is ready.
+    fn step(&self) -> bool {
+        let Some(thread) = self.choose() else {
+            return false;
+        };
+        thread.wait.borrow_mut().take();
+        if thread.processor.get().is_none() {
+            thread.processor.set(self.free_processor());
+        }
+        self.resume(&thread);
+        if thread.irql.get() < irql::DISPATCH || thread.has_ended() {
+            thread.processor.set(None);
+        }
+        true
+    }
+
+    /// Picks among the threads that are ready and can have a processor.
+    fn choose(&self) -> Option<Rc<Thread>> {
+        let threads = self.threads.borrow();
+        let processor_free = self.free_processor().is_some();
+        let ready = |thread: &&Rc<Thread>| {
+            (thread.processor.get().is_some() || processor_free)
+                && thread.wait.borrow().as_ref().is_none_or(|wait| {
+                    (wait.ready)(self)
+                        || wait.deadline.is_some_and(|deadline| deadline <= self.now())
+                })
+        };
+        let count = threads.iter().filter(ready).count();
+        if count == 0 {
+            return None;
+        }
+        let pick = if count == 1 {
+            0
+        } else {
+            self.random.below(count)
+        };
+        threads.iter().filter(ready).nth(pick).cloned()
+    }
+
+    /// The lowest processor that no thread holds.
+    fn free_processor(&self) -> Option<u8> {
+        let threads = self.threads.borrow();
+        let held = threads
+            .iter()
+            .filter_map(|thread| thread.processor.get())
+            .fold(0u16, |held, processor| held | 1 << processor);
+        (0..self.config.processors).find(|processor| held & (1 << processor) == 0)
+    }
+
+    fn resume(&self, thread: &Rc<Thread>) {
+        let Some(trap) = thread.trap_handler() else {
+            return;
+        };
+        let Some(mut coroutine) = thread.coroutine.borrow_mut().take() else {
+            return;
+        };
+        let before = self.running.replace(Some(Rc::clone(thread)));
+        let result = crate::memory::with_trap(&trap, || coroutine.resume(()));
+        match result {
+            CoroutineResult::Yield(_) => {
+                *thread.coroutine.borrow_mut() = Some(coroutine);
+                if thread.has_ended() {
+                    // PsTerminateSystemThread: the frames are left as they are, not unwound.
+                    thread.abandon();
+                }
+            }
+            CoroutineResult::Return(Ended::Finished) => {
+                self.check_ending(thread);
+                self.stacks.borrow_mut().push(coroutine.into_stack());
+                self.end(thread);
+            }
+            CoroutineResult::Return(Ended::Faulted(fault)) => {
+                let violation = Violation::from_fault(self, &fault);
+                self.record(violation);
+                self.crashed.set(true);
+                self.end(thread);
+            }
+        }
+        self.running.replace(before);
+    }
+
+    /// A thread that ends must have let go of everything (C4 parameter 0x100A).
+    fn check_ending(&self, thread: &Thread) {
+        let lock = thread.locks.borrow().last().copied();
+        if let Some(lock) = lock {
+            self.record(Violation::verifier(
+                self,
+                0x100A,
+                [lock as u64, 0, 0],
+                "a thread ended while it held a spin lock",
+                "C-02",
+            ));
+            self.crashed.set(true);
+        }
+    }
+
+    fn end(&self, thread: &Rc<Thread>) {
+        thread.ended.set(true);
+        self.threads
+            .borrow_mut()
+            .retain(|other| !Rc::ptr_eq(other, thread));
+    }
+
+    /// Ends the running thread here (PsTerminateSystemThread). What its frames own stays as it is.
+    pub(crate) fn terminate_running(&self) -> ! {
+        let thread = self.running();
+        self.check_ending(&thread);
+        self.end(&thread);
+        loop {
+            thread.pause(Pause::Crash);
+        }
+    }
+}

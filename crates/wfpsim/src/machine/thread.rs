@@ -1,0 +1,135 @@
+//! Simulated threads: coroutines on one host thread.
+
+use std::cell::Cell;
+use std::cell::RefCell;
+
+use corosensei::Coroutine;
+use corosensei::Yielder;
+use corosensei::stack::DefaultStack;
+use corosensei::trap::CoroutineTrapHandler;
+
+use super::Kernel;
+use crate::memory::Ended;
+
+/// Stack of a simulated thread. A kernel stack is 24 KiB; a debug build of Rust needs more for the same calls.
+const STACK: usize = 512 * 1024;
+
+/// Names a simulated thread within one machine, in the order of creation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ThreadId(pub u32);
+
+/// The interrupt request levels that a driver meets.
+pub mod irql {
+    /// Threads.
+    pub const PASSIVE: u8 = 0;
+    /// Asynchronous procedure calls.
+    pub const APC: u8 = 1;
+    /// Deferred procedure calls, spin locks, most classifies.
+    pub const DISPATCH: u8 = 2;
+}
+
+/// Why a thread gave up the processor.
+pub(super) enum Pause {
+    /// Another thread may run first; or it waits, as its state says.
+    Schedule,
+    /// It brought the machine down and never runs again.
+    Crash,
+}
+
+pub(super) type Co = Coroutine<(), Pause, Ended, DefaultStack>;
+
+/// Tests whether what a thread waits for has come.
+pub(super) type Ready = Box<dyn Fn(&Kernel) -> bool>;
+
+/// What a thread waits for.
+pub(super) struct Wait {
+    pub ready: Ready,
+    /// In 100 ns units of the machine's clock.
+    pub deadline: Option<u64>,
+    /// Told in reports: "event 0x…", "spin lock 0x…".
+    pub what: String,
+}
+
+/// One simulated thread.
+pub struct Thread {
+    /// Which one.
+    pub id: ThreadId,
+    /// What it does, for people: "tcpip receive", "tollgate worker".
+    pub name: String,
+    /// The current interrupt request level.
+    pub irql: Cell<u8>,
+    /// The processor that it holds, while it runs or is at DISPATCH_LEVEL.
+    pub processor: Cell<Option<u8>>,
+    /// Addresses of the spin locks held, in the order taken.
+    pub locks: RefCell<Vec<usize>>,
+    /// How many classify calls of any callout are on its stack.
+    pub classify_depth: Cell<u32>,
+    pub(super) wait: RefCell<Option<Wait>>,
+    pub(super) coroutine: RefCell<Option<Co>>,
+    pub(super) yielder: Cell<*const Yielder<(), Pause>>,
+    pub(super) ended: Cell<bool>,
+}
+
+impl Thread {
+    /// Makes a thread that will run `body` at `irql` when the scheduler picks it.
+    pub(super) fn new(
+        id: ThreadId,
+        name: String,
+        irql: u8,
+        stack: Option<DefaultStack>,
+        body: Box<dyn FnOnce(&Kernel)>,
+    ) -> Self {
+        let stack = stack
+            .unwrap_or_else(|| DefaultStack::new(STACK).expect("the host has memory for a stack"));
+        let coroutine = Co::with_stack(stack, move |yielder, ()| {
+            let kernel = super::current::kernel();
+            kernel.running().yielder.set(yielder);
+            body(kernel);
+            Ended::Finished
+        });
+        Self {
+            id,
+            name,
+            irql: Cell::new(irql),
+            processor: Cell::new(None),
+            locks: RefCell::new(Vec::new()),
+            classify_depth: Cell::new(0),
+            wait: RefCell::new(None),
+            coroutine: RefCell::new(Some(coroutine)),
+            yielder: Cell::new(std::ptr::null()),
+            ended: Cell::new(false),
+        }
+    }
+
+    /// Whether its function has returned or PsTerminateSystemThread was called.
+    pub fn has_ended(&self) -> bool {
+        self.ended.get()
+    }
+
+    /// Gives the host thread back to the scheduler.
+    pub(super) fn pause(&self, pause: Pause) {
+        // SAFETY: the yielder lives on this coroutine's stack as long as the coroutine runs, and this is called by the
+        // coroutine itself.
+        unsafe { &*self.yielder.get() }.suspend(pause);
+    }
+
+    pub(super) fn trap_handler(&self) -> Option<CoroutineTrapHandler<Ended>> {
+        self.coroutine
+            .borrow()
+            .as_ref()
+            .map(Coroutine::trap_handler)
+    }
+
+    /// Forgets the coroutine without unwinding it: driver frames on it must not run any more.
+    pub(super) fn abandon(&self) {
+        if let Some(mut coroutine) = self.coroutine.borrow_mut().take()
+            && coroutine.started()
+            && !coroutine.done()
+        {
+            // SAFETY: what the frames own is leaked, not freed: memory that the driver can reach belongs to the machine's
+            // arena, and the simulator's own frames hold reference counts and small buffers only.
+            unsafe { coroutine.force_reset() };
+        }
+        self.ended.set(true);
+    }
+}

@@ -1,0 +1,339 @@
+//! The region that guarded blocks are cut from.
+
+use std::cell::Cell;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ptr::NonNull;
+
+use crate::verifier::ObjectId;
+
+/// Size of a page on every host that the simulator runs on (x86-64, and ARM64 with 4 KiB pages).
+const PAGE: usize = 4096;
+
+/// Address space reserved for one machine. Nothing is committed until it is used.
+const REGION: usize = 1 << 30;
+
+/// What fresh memory holds where the kernel promises nothing: a value that reads as nonsense everywhere.
+const UNINITIALISED: u8 = 0xA5;
+
+/// What stands before and behind a block inside its own pages; checked when the block is freed.
+const SLACK: u8 = 0x5A;
+
+/// How many bytes before a block are filled with [`SLACK`].
+const HEAD_SLACK: usize = 64;
+
+/// What a block is for, so that a fault on it can be told in the driver's terms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Pool, with its tag as the four bytes that the debugger shows.
+    Pool([u8; 4]),
+    /// A NET_BUFFER_LIST with its NET_BUFFERs.
+    NetBufferList,
+    /// A memory descriptor list.
+    Mdl,
+    /// Bytes of a packet.
+    PacketData,
+    /// The arguments of one classify call, gone when it returns.
+    ClassifyArguments,
+    /// An object of the executive (a thread object, a device object).
+    Object,
+    /// What stands for the data section of a linked driver.
+    ImageData,
+}
+
+impl std::fmt::Display for Purpose {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Pool(tag) => write!(f, "nonpaged pool, tag '{}'", tag.escape_ascii()),
+            Self::NetBufferList => f.write_str("NET_BUFFER_LIST"),
+            Self::Mdl => f.write_str("MDL"),
+            Self::PacketData => f.write_str("packet data"),
+            Self::ClassifyArguments => f.write_str("arguments of a classify"),
+            Self::Object => f.write_str("kernel object"),
+            Self::ImageData => f.write_str("data of the driver's image"),
+        }
+    }
+}
+
+/// Whether a block may be touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlockState {
+    /// In use.
+    Live,
+    /// Freed: any touch is a fault.
+    Freed,
+}
+
+/// One block, alive or freed.
+#[derive(Clone, Copy, Debug)]
+pub struct Block {
+    /// Address of the first byte that belongs to the owner.
+    pub start: usize,
+    /// Bytes that belong to the owner.
+    pub size: usize,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// Whether it may be touched.
+    pub state: BlockState,
+    /// The object whose history tells of it.
+    pub object: ObjectId,
+    /// First page.
+    slot: usize,
+    /// Bytes of pages, the guard page included.
+    span: usize,
+}
+
+/// A reserved region of address space and the blocks in it.
+pub struct Arena {
+    base: NonNull<u8>,
+    next: Cell<usize>,
+    /// By first page, so that the block of a faulting address is found by one range look-up.
+    blocks: RefCell<BTreeMap<usize, Block>>,
+    live: Cell<usize>,
+}
+
+impl Arena {
+    /// Reserves the region.
+    ///
+    /// # Panics
+    ///
+    /// If the host refuses a gibibyte of address space.
+    pub fn new() -> Self {
+        // SAFETY: an anonymous private mapping at an address of the host's choice touches no memory of ours.
+        let base = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                REGION,
+                libc::PROT_NONE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                -1,
+                0,
+            )
+        };
+        assert!(
+            base != libc::MAP_FAILED,
+            "the host refused to reserve {REGION} bytes of address space"
+        );
+        Self {
+            base: NonNull::new(base.cast()).expect("mmap gives no null mapping"),
+            next: Cell::new(0),
+            blocks: RefCell::new(BTreeMap::new()),
+            live: Cell::new(0),
+        }
+    }
+
+    /// Cuts a block of `size` bytes whose last byte stands against a guard page (up to alignment, 16 at most as
+    /// pool gives). `zeroed` says what it holds; otherwise it holds nonsense on purpose.
+    ///
+    /// # Panics
+    ///
+    /// If the whole region is live at once, which no scenario comes near.
+    pub fn allocate(
+        &self,
+        size: usize,
+        purpose: Purpose,
+        object: ObjectId,
+        zeroed: bool,
+    ) -> NonNull<u8> {
+        let body = size.max(1).next_multiple_of(PAGE);
+        let span = body + PAGE;
+        let slot = self.take_slot(span);
+        self.protect(slot, body, libc::PROT_READ | libc::PROT_WRITE);
+        let aligned = if size.is_multiple_of(16) || size >= 16 {
+            size.next_multiple_of(16)
+        } else {
+            size.next_multiple_of(8)
+        };
+        let start = slot + body - aligned.max(8);
+        let head = HEAD_SLACK.min(start - slot);
+        // SAFETY: [slot, slot + body) was just made readable and writable and belongs to nobody else; the three
+        // ranges written lie inside it, as start + aligned == slot + body.
+        unsafe {
+            std::ptr::write_bytes((start - head) as *mut u8, SLACK, head);
+            std::ptr::write_bytes(
+                start as *mut u8,
+                if zeroed { 0 } else { UNINITIALISED },
+                size,
+            );
+            std::ptr::write_bytes((start + size) as *mut u8, SLACK, slot + body - start - size);
+        }
+        self.blocks.borrow_mut().insert(
+            slot,
+            Block {
+                start,
+                size,
+                purpose,
+                state: BlockState::Live,
+                object,
+                slot,
+                span,
+            },
+        );
+        self.live.set(self.live.get() + 1);
+        NonNull::new(start as *mut u8).expect("a block lies inside the region")
+    }
+
+    /// Makes a live block untouchable. The caller has looked it up and knows that it is live.
+    pub fn free(&self, block: &Block) {
+        self.protect(block.slot, block.span - PAGE, libc::PROT_NONE);
+        if let Some(entry) = self.blocks.borrow_mut().get_mut(&block.slot) {
+            entry.state = BlockState::Freed;
+        }
+        self.live.set(self.live.get() - 1);
+    }
+
+    /// The block, alive or freed, whose pages (guard page included) hold `address`.
+    pub fn find(&self, address: usize) -> Option<Block> {
+        let blocks = self.blocks.borrow();
+        let (_, block) = blocks.range(..=address).next_back()?;
+        (address < block.slot + block.span).then_some(*block)
+    }
+
+    /// The block that begins exactly at `address`.
+    pub fn find_exact(&self, address: usize) -> Option<Block> {
+        self.find(address).filter(|block| block.start == address)
+    }
+
+    /// The blocks that are alive, by address.
+    pub fn live_blocks(&self) -> Vec<Block> {
+        self.blocks
+            .borrow()
+            .values()
+            .filter(|block| block.state == BlockState::Live)
+            .copied()
+            .collect()
+    }
+
+    /// How many blocks are alive.
+    pub fn live(&self) -> usize {
+        self.live.get()
+    }
+
+    /// Finds room for `span` bytes, walking round the region and forgetting the blocks freed longest ago.
+    fn take_slot(&self, span: usize) -> usize {
+        assert!(
+            span < REGION,
+            "a block of {span} bytes does not fit the region"
+        );
+        let base = self.base.as_ptr() as usize;
+        let mut blocks = self.blocks.borrow_mut();
+        for _ in 0..=blocks.len() + 1 {
+            if self.next.get() + span > REGION {
+                self.next.set(0);
+            }
+            let slot = base + self.next.get();
+            // Freed blocks in the way are forgotten; a live one is stepped over.
+            let in_the_way: Vec<Block> = blocks
+                .range(..slot + span)
+                .rev()
+                .take_while(|(_, block)| block.slot + block.span > slot)
+                .map(|(_, block)| *block)
+                .collect();
+            if let Some(live) = in_the_way
+                .iter()
+                .filter(|block| block.state == BlockState::Live)
+                .max_by_key(|block| block.slot)
+            {
+                self.next.set(live.slot + live.span - base);
+                continue;
+            }
+            for block in in_the_way {
+                blocks.remove(&block.slot);
+            }
+            self.next.set(slot + span - base);
+            return slot;
+        }
+        panic!(
+            "no room for {span} bytes among {} live blocks",
+            self.live.get()
+        );
+    }
+
+    fn protect(&self, start: usize, len: usize, protection: i32) {
+        // SAFETY: the range lies inside the region, which is ours alone; no Rust reference into it is kept by the
+        // simulator across a call that frees, and the driver's own misuse is what the fault handler reports.
+        let result = unsafe { libc::mprotect(start as *mut libc::c_void, len, protection) };
+        assert!(
+            result == 0,
+            "mprotect failed: {}",
+            std::io::Error::last_os_error()
+        );
+    }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        // SAFETY: the region was mapped by `new` with this length, and the machine that used it is gone.
+        unsafe { libc::munmap(self.base.as_ptr().cast(), REGION) };
+    }
+}
+
+/// Looks for bytes written outside the block but inside its pages. Returns the address of the first such byte.
+pub(crate) fn damage_at_free(block: &Block) -> Option<usize> {
+    let head = HEAD_SLACK.min(block.start - block.slot);
+    let end = block.slot + block.span - PAGE;
+    let before = (block.start - head)..block.start;
+    let behind = (block.start + block.size)..end;
+    // SAFETY: a live block's pages are readable; both ranges lie inside them.
+    before
+        .chain(behind)
+        .find(|&address| unsafe { *(address as *const u8) } != SLACK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_ends_against_its_guard_page() {
+        let arena = Arena::new();
+        let block = arena.allocate(100, Purpose::Pool(*b"Test"), ObjectId(1), true);
+        let found = arena
+            .find_exact(block.as_ptr() as usize)
+            .expect("the block is known");
+        let end = found.start + found.size;
+        assert_eq!(found.start % 16, 0);
+        assert!(
+            end.next_multiple_of(PAGE) - end < 16,
+            "at most alignment lies between the end and the guard page"
+        );
+        assert_eq!(
+            arena.find(end.next_multiple_of(PAGE)).map(|b| b.start),
+            Some(found.start),
+            "the guard page is its own"
+        );
+    }
+
+    #[test]
+    fn damage_beside_a_block_is_seen_on_the_byte() {
+        let arena = Arena::new();
+        let block = arena.allocate(20, Purpose::PacketData, ObjectId(1), true);
+        let found = arena
+            .find_exact(block.as_ptr() as usize)
+            .expect("the block is known");
+        assert_eq!(damage_at_free(&found), None);
+        // SAFETY: byte 20 of the block lies in its own page, in the alignment slack.
+        unsafe { *block.as_ptr().add(20) = 0 };
+        assert_eq!(damage_at_free(&found), Some(found.start + 20));
+    }
+
+    #[test]
+    fn the_region_is_walked_round_without_touching_live_blocks() {
+        let arena = Arena::new();
+        let kept = arena.allocate(8, Purpose::Object, ObjectId(1), true);
+        for _ in 0..(REGION / (2 * PAGE)) + 10 {
+            let block = arena.allocate(8, Purpose::Object, ObjectId(2), true);
+            assert_ne!(block, kept);
+            arena.free(
+                &arena
+                    .find_exact(block.as_ptr() as usize)
+                    .expect("just allocated"),
+            );
+        }
+        assert_eq!(arena.live(), 1);
+        assert_eq!(
+            arena.find_exact(kept.as_ptr() as usize).map(|b| b.state),
+            Some(BlockState::Live)
+        );
+    }
+}

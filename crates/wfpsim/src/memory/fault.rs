@@ -1,0 +1,193 @@
+//! A touch of memory that may not be touched, caught and turned into a value.
+//!
+//! The handler runs on the faulting host thread. If a coroutine of the running machine did it, the coroutine is
+//! made to return the fault as its result; anything else is the host program's own crash and is left to it.
+
+use std::cell::Cell;
+use std::ptr::null_mut;
+use std::sync::Once;
+
+use corosensei::trap::CoroutineTrapHandler;
+
+/// What the instruction wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// A load, or an instruction fetch where the processor does not tell.
+    Read,
+    /// A store.
+    Write,
+}
+
+/// The most frames of a faulting stack that are kept.
+const FRAMES: usize = 48;
+
+/// A fault in code that ran on a coroutine.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    /// The address touched.
+    pub address: usize,
+    /// What was wanted.
+    pub access: Access,
+    /// The instruction.
+    pub instruction: usize,
+    /// Return addresses, innermost first.
+    pub frames: Vec<usize>,
+}
+
+/// How a coroutine ends.
+pub(crate) enum Ended {
+    /// Its function returned.
+    Finished,
+    /// It touched what it may not.
+    Faulted(Fault),
+}
+
+thread_local! {
+    /// The trap handler of the coroutine that runs on this host thread now.
+    static TRAP: Cell<*const CoroutineTrapHandler<Ended>> = const { Cell::new(std::ptr::null()) };
+    /// Whether this host thread has a signal stack that is large enough for the handler.
+    static SIGNAL_STACK: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `resume` with `trap` in force.
+pub(crate) fn with_trap<R>(trap: &CoroutineTrapHandler<Ended>, resume: impl FnOnce() -> R) -> R {
+    let before = TRAP.replace(trap);
+    let result = resume();
+    TRAP.set(before);
+    result
+}
+
+/// Installs the handler in this process, once, and a signal stack for this host thread.
+pub(crate) fn install() {
+    static HANDLER: Once = Once::new();
+    HANDLER.call_once(|| {
+        // SAFETY: all-zero is a valid sigaction; the handler is of the type that SA_SIGINFO asks for, and it touches
+        // only thread-locals without destructors and the stack.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = handler as *const () as usize;
+            action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+            for signal in [libc::SIGSEGV, libc::SIGBUS] {
+                assert_eq!(
+                    libc::sigaction(signal, &action, null_mut()),
+                    0,
+                    "sigaction failed"
+                );
+            }
+        }
+    });
+    if !SIGNAL_STACK.replace(true) {
+        const SIZE: usize = 128 * 1024;
+        // The stack lives as long as the host thread may take signals, which is for ever as far as we can tell.
+        let stack = Box::into_raw(vec![0u8; SIZE].into_boxed_slice());
+        let description = libc::stack_t {
+            ss_sp: stack.cast(),
+            ss_flags: 0,
+            ss_size: SIZE,
+        };
+        // SAFETY: the stack is ours, large enough and never freed.
+        let result = unsafe { libc::sigaltstack(&description, null_mut()) };
+        assert_eq!(result, 0, "sigaltstack failed");
+    }
+}
+
+/// The registers of the interrupted code that the handler needs.
+struct Registers {
+    instruction: usize,
+    stack: usize,
+    access: Access,
+}
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+fn registers(context: &libc::ucontext_t) -> Registers {
+    let registers = &context.uc_mcontext.gregs;
+    // Bit 1 of the page-fault error code says that the access was a write.
+    let write = registers[libc::REG_ERR as usize] & 2 != 0;
+    Registers {
+        instruction: registers[libc::REG_RIP as usize] as usize,
+        stack: registers[libc::REG_RSP as usize] as usize,
+        access: if write { Access::Write } else { Access::Read },
+    }
+}
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+fn continue_at(context: &mut libc::ucontext_t, to: &corosensei::trap::TrapHandlerRegs) {
+    let registers = &mut context.uc_mcontext.gregs;
+    registers[libc::REG_RIP as usize] = to.rip as i64;
+    registers[libc::REG_RSP as usize] = to.rsp as i64;
+    registers[libc::REG_RBP as usize] = to.rbp as i64;
+    registers[libc::REG_RDI as usize] = to.rdi as i64;
+    registers[libc::REG_RSI as usize] = to.rsi as i64;
+}
+
+#[cfg(all(target_arch = "aarch64", target_os = "linux"))]
+fn registers(context: &libc::ucontext_t) -> Registers {
+    // The kernel does not hand out the syndrome in a place that libc names, so a write reads as a read here.
+    Registers {
+        instruction: context.uc_mcontext.pc as usize,
+        stack: context.uc_mcontext.sp as usize,
+        access: Access::Read,
+    }
+}
+
+#[cfg(all(target_arch = "aarch64", target_os = "linux"))]
+fn continue_at(context: &mut libc::ucontext_t, to: &corosensei::trap::TrapHandlerRegs) {
+    let machine = &mut context.uc_mcontext;
+    machine.pc = to.pc;
+    machine.sp = to.sp;
+    machine.regs[0] = to.x0;
+    machine.regs[1] = to.x1;
+    machine.regs[29] = to.x29;
+    machine.regs[30] = to.lr;
+}
+
+unsafe extern "C" fn handler(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    // SAFETY: the kernel passes a valid siginfo and context to an SA_SIGINFO handler.
+    let (address, context) = unsafe {
+        (
+            (*info).si_addr() as usize,
+            &mut *context.cast::<libc::ucontext_t>(),
+        )
+    };
+    let registers = registers(context);
+    // SAFETY: the pointer was set by `with_trap`, which is still on this thread's stack below us.
+    let trap = unsafe { TRAP.get().as_ref() };
+    let Some(trap) = trap.filter(|trap| trap.stack_ptr_in_bounds(registers.stack)) else {
+        // Not ours: let the fault happen again with the default action, so that the host program dies of it.
+        // SAFETY: resetting the disposition of a signal is always allowed.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        return;
+    };
+    let mut frames = [0usize; FRAMES];
+    let mut count = 0;
+    // SAFETY: the faulting code is not inside the unwinder or the allocator of this thread: it is a coroutine's, and
+    // coroutines are switched by plain calls only. The closure only stores into an array.
+    unsafe {
+        backtrace::trace_unsynchronized(|frame| {
+            if let Some(slot) = frames.get_mut(count) {
+                *slot = frame.ip() as usize;
+                count += 1;
+            }
+            count < FRAMES
+        });
+    }
+    // What lies above the faulting instruction are this handler's own frames and the signal trampoline.
+    let first = frames[..count]
+        .iter()
+        .position(|&ip| ip == registers.instruction || ip == registers.instruction + 1);
+    let (access, instruction) = (registers.access, registers.instruction);
+    // SAFETY: the coroutine is the one that is running, and its stack pointer is within its stack. The closure runs on
+    // the coroutine's stack after this handler has returned, so it may allocate.
+    let to = unsafe {
+        trap.setup_trap_handler(move || {
+            let frames = frames[first.unwrap_or(0)..count].to_vec();
+            Ended::Faulted(Fault {
+                address,
+                access,
+                instruction,
+                frames,
+            })
+        })
+    };
+    continue_at(context, &to);
+}

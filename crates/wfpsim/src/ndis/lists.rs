@@ -1,0 +1,319 @@
+//! What is known of each net buffer list: who owns it, who holds it, and when it goes.
+
+use std::ptr::NonNull;
+
+use wfp_sys::ndis::MDL;
+use wfp_sys::ndis::NET_BUFFER_LIST;
+
+use super::build::allocate_list;
+use super::build::link;
+use super::build::new_mdl;
+use super::net_buffers;
+use super::next;
+use super::offsets::recompute_current;
+use crate::machine::Kernel;
+use crate::memory::BlockState;
+use crate::verifier::ObjectId;
+use crate::verifier::Violation;
+use crate::verifier::code;
+
+/// Where a list came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Made by the stack.
+    Original,
+    /// Made by FwpsAllocateCloneNetBufferList0 from the list at this address.
+    Clone { parent: usize },
+}
+
+/// Who has a list now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// The stack, which will free an original when it is done with it.
+    Stack,
+    /// An original that was absorbed or delivered: it goes when nothing refers to it any more.
+    Done,
+    /// A clone that the driver owns.
+    Driver,
+    /// A clone that was injected: the stack's until its completion function is called.
+    Injected,
+}
+
+/// A retreat that has not been undone.
+pub(super) struct Shift {
+    pub buffer: usize,
+    pub delta: u32,
+    /// Blocks of the MDL that it put in front, if there was no room.
+    pub added: Option<[usize; 2]>,
+}
+
+/// One net buffer list.
+pub(crate) struct List {
+    pub kind: Kind,
+    pub fate: Fate,
+    pub ledger: ObjectId,
+    /// The simulator's packets in it, one a NET_BUFFER.
+    pub packets: Vec<u64>,
+    /// References by FwpsReferenceNetBufferList0 that were not given back.
+    pub references: u32,
+    /// Clones made of it that were not freed.
+    pub children: u32,
+    /// Arena blocks that go with it.
+    pub blocks: Vec<usize>,
+    /// Retreats that were not undone.
+    pub(super) shifts: Vec<Shift>,
+    /// The injection handle that injected it last, and those before.
+    pub injected_by: Vec<u64>,
+}
+
+impl List {
+    pub(super) fn new(kind: Kind, ledger: ObjectId) -> Self {
+        Self {
+            kind,
+            fate: if kind == Kind::Original {
+                Fate::Stack
+            } else {
+                Fate::Driver
+            },
+            ledger,
+            packets: Vec::new(),
+            references: 0,
+            children: 0,
+            blocks: Vec::new(),
+            shifts: Vec::new(),
+            injected_by: Vec::new(),
+        }
+    }
+}
+
+impl super::State {
+    /// A fresh number for a packet.
+    pub(crate) fn number_packet(&self) -> u64 {
+        self.next_packet.set(self.next_packet.get() + 1);
+        self.next_packet.get()
+    }
+
+    /// Looks at a list.
+    pub(crate) fn with<R>(
+        &self,
+        list: *const NET_BUFFER_LIST,
+        look: impl FnOnce(&List) -> R,
+    ) -> Option<R> {
+        self.lists.borrow().get(&(list as usize)).map(look)
+    }
+
+    /// Changes a list.
+    pub(crate) fn with_mut<R>(
+        &self,
+        list: *const NET_BUFFER_LIST,
+        change: impl FnOnce(&mut List) -> R,
+    ) -> Option<R> {
+        self.lists
+            .borrow_mut()
+            .get_mut(&(list as usize))
+            .map(change)
+    }
+
+    /// Every list that something of the driver's still keeps alive: references, clones.
+    pub(crate) fn kept(&self) -> Vec<(ObjectId, u32, bool)> {
+        let lists = self.lists.borrow();
+        let kept = lists
+            .values()
+            .filter(|list| list.references > 0 || matches!(list.kind, Kind::Clone { .. }));
+        kept.map(|list| {
+            (
+                list.ledger,
+                list.references,
+                matches!(list.kind, Kind::Clone { .. }),
+            )
+        })
+        .collect()
+    }
+
+    /// How many lists are alive.
+    pub(crate) fn alive(&self) -> usize {
+        self.lists.borrow().len()
+    }
+}
+
+/// Looks a list up for a function of the platform, or stops the machine with what a driver's mistake with it would bring.
+pub(crate) fn require(
+    kernel: &Kernel,
+    function: &str,
+    list: *mut NET_BUFFER_LIST,
+    rule: &'static str,
+) -> ObjectId {
+    if let Some(ledger) = kernel.ndis.with(list, |list| list.ledger) {
+        return ledger;
+    }
+    let address = list as usize;
+    if let Some(block) = kernel
+        .arena
+        .find_exact(address)
+        .filter(|block| block.state == BlockState::Freed)
+    {
+        let summary = format!(
+            "{function} was given a NET_BUFFER_LIST at {address:#x} that was freed already"
+        );
+        let violation = Violation::new(
+            kernel,
+            code::BAD_POOL_CALLER,
+            [7, 0, 0, address as u64],
+            rule,
+            summary,
+        );
+        kernel.bug_check(violation.about(kernel, block.object));
+    }
+    // WFP reads its own slot of NetBufferListInfo first: the offset that OSR 292860 shows.
+    let touched = address.wrapping_add(0xE0) as u64;
+    let summary = format!("{function} was given {list:p}, which is no NET_BUFFER_LIST");
+    let parameters = [touched, u64::from(kernel.irql()), 0, 0];
+    kernel.bug_check(Violation::new(
+        kernel,
+        code::DRIVER_IRQL_NOT_LESS_OR_EQUAL,
+        parameters,
+        rule,
+        summary,
+    ))
+}
+
+/// Stops the machine if the driver touches a list that is the stack's.
+pub(super) fn require_usable(kernel: &Kernel, function: &str, list: usize) {
+    let (fate, ledger) = match kernel.ndis.lists.borrow().get(&list) {
+        Some(list) => (list.fate, list.ledger),
+        None => return,
+    };
+    if fate == Fate::Injected {
+        let summary = format!(
+            "{function} was called on a list that was injected and belongs to the stack until it completes"
+        );
+        kernel.bug_check(
+            Violation::contract(kernel, "A-43", [list as u64, 0, 0, 0], summary)
+                .about(kernel, ledger),
+        );
+    }
+}
+
+/// Clones a list: new structures over the same bytes, from each buffer's data start on (A-36, B-10).
+pub(crate) fn clone_list(
+    kernel: &Kernel,
+    original: *mut NET_BUFFER_LIST,
+) -> NonNull<NET_BUFFER_LIST> {
+    let ledger = kernel
+        .ledger
+        .begin(format!("clone of NET_BUFFER_LIST {original:p}"));
+    let buffers = net_buffers(original);
+    let (clone, copies) = allocate_list(kernel, ledger, buffers.len());
+    let mut record = List::new(
+        Kind::Clone {
+            parent: original as usize,
+        },
+        ledger,
+    );
+    record.blocks.push(clone.as_ptr() as usize);
+    for (&from, &to) in buffers.iter().zip(&copies) {
+        let mut chain: Vec<*mut MDL> = Vec::new();
+        // SAFETY: the original's buffers and chains are alive; a driver that broke them faults here.
+        let (mut mdl, mut offset, mut left) = unsafe {
+            (
+                (*from).CurrentMdl,
+                (*from).CurrentMdlOffset,
+                (*from).DataLength,
+            )
+        };
+        while left > 0 && !mdl.is_null() {
+            // SAFETY: as above.
+            let (data, size) = unsafe { ((*mdl).MappedSystemVa.cast::<u8>(), (*mdl).ByteCount) };
+            if offset < size {
+                let take = left.min(size - offset);
+                let partial = new_mdl(kernel, ledger, data.wrapping_add(offset as usize), take);
+                record.blocks.push(partial as usize);
+                chain.push(partial);
+                left -= take;
+            }
+            offset = offset.saturating_sub(size);
+            mdl = next(mdl);
+        }
+        link(&chain);
+        // SAFETY: the copy was just allocated.
+        unsafe {
+            (*to).MdlChain = chain.first().copied().unwrap_or(std::ptr::null_mut());
+            (*to).DataLength = (*from).DataLength - left;
+            (*to).DataOffset = 0;
+        }
+        recompute_current(to);
+    }
+    // SAFETY: both lists are alive.
+    unsafe {
+        (*clone.as_ptr()).ParentNetBufferList = original;
+        (*clone.as_ptr()).NblFlags = (*original).NblFlags;
+        (*original).ChildRefCount += 1;
+    }
+    if let Some(parent) = kernel.ndis.lists.borrow_mut().get_mut(&(original as usize)) {
+        parent.children += 1;
+        record.packets.clone_from(&parent.packets);
+        record.injected_by.clone_from(&parent.injected_by);
+    }
+    if let Some(ledger) = kernel.ndis.with(original, |list| list.ledger) {
+        kernel.note(ledger, format!("cloned as {:p}", clone.as_ptr()));
+    }
+    kernel.note(ledger, "made");
+    kernel
+        .ndis
+        .lists
+        .borrow_mut()
+        .insert(clone.as_ptr() as usize, record);
+    clone
+}
+
+/// Frees a clone that the driver owns, and the original if that was all that kept it.
+pub(crate) fn free_clone(kernel: &Kernel, clone: *mut NET_BUFFER_LIST) {
+    let Some(record) = kernel.ndis.lists.borrow_mut().remove(&(clone as usize)) else {
+        return;
+    };
+    let Kind::Clone { parent } = record.kind else {
+        return;
+    };
+    free_blocks(kernel, &record);
+    let parent = parent as *mut NET_BUFFER_LIST;
+    if kernel
+        .ndis
+        .with_mut(parent, |list| list.children -= 1)
+        .is_some()
+    {
+        // SAFETY: the parent is alive: it is in the table.
+        unsafe { (*parent).ChildRefCount -= 1 };
+        release_if_done(kernel, parent);
+    }
+}
+
+/// Frees an original that is done with when neither a reference nor a clone keeps it.
+pub(crate) fn release_if_done(kernel: &Kernel, list: *mut NET_BUFFER_LIST) {
+    let done = kernel.ndis.with(list, |list| {
+        list.kind == Kind::Original
+            && list.fate == Fate::Done
+            && list.references == 0
+            && list.children == 0
+    });
+    if done != Some(true) {
+        return;
+    }
+    if let Some(record) = kernel.ndis.lists.borrow_mut().remove(&(list as usize)) {
+        if let Some(shift) = record.shifts.last() {
+            let summary = format!(
+                "an original went back to the stack retreated by {} bytes",
+                shift.delta
+            );
+            let parameters = [list as u64, u64::from(shift.delta), 0, 0];
+            kernel.bug_check(
+                Violation::contract(kernel, "A-25", parameters, summary)
+                    .about(kernel, record.ledger),
+            );
+        }
+        free_blocks(kernel, &record);
+    }
+}
+
+fn free_blocks(kernel: &Kernel, record: &List) {
+    crate::nt::free_blocks(kernel, &record.blocks, "freed");
+}

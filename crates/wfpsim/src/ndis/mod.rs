@@ -1,0 +1,53 @@
+//! NDIS net buffers: built for the stack, moved and cloned for the driver, and kept alive by reference counts.
+
+mod build;
+mod bytes;
+mod lists;
+mod offsets;
+
+use std::cell::Cell;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ffi::c_void;
+
+pub(crate) use build::Indication;
+pub(crate) use build::PacketSpec;
+pub(crate) use build::attach_mdl;
+pub(crate) use build::build;
+pub(crate) use bytes::copy_out;
+pub(crate) use bytes::net_buffers;
+pub(crate) use bytes::write_at;
+pub(crate) use lists::Fate;
+pub(crate) use lists::Kind;
+pub(crate) use lists::List;
+pub(crate) use lists::clone_list;
+pub(crate) use lists::free_clone;
+pub(crate) use lists::release_if_done;
+pub(crate) use lists::require;
+pub(crate) use offsets::advance;
+pub(crate) use offsets::recompute_current;
+pub(crate) use offsets::retreat;
+
+use crate::exports::exports;
+use wfp_sys::ndis::MDL;
+use wfp_sys::ndis::NET_BUFFER;
+
+/// What NDIS and WFP keep about net buffer lists, by the address of the NET_BUFFER_LIST.
+#[derive(Default)]
+pub struct State {
+    lists: RefCell<BTreeMap<usize, List>>,
+    next_packet: Cell<u64>,
+}
+
+exports! {
+    "ndis.sys";
+    NdisRetreatNetBufferDataStart(net_buffer: *mut NET_BUFFER, delta: u32, backfill: u32, allocate: usize) -> i32 [dispatch unlocked] => offsets::driver_retreat;
+    NdisAdvanceNetBufferDataStart(net_buffer: *mut NET_BUFFER, delta: u32, free_mdl: u8, free: usize) [dispatch unlocked] => offsets::driver_advance;
+    NdisGetDataBuffer(net_buffer: *mut NET_BUFFER, needed: u32, storage: *mut c_void, multiple: u32, offset: u32) -> *mut c_void [dispatch] => bytes::get_data_buffer;
+}
+
+/// The next MDL, or null.
+fn next(mdl: *mut MDL) -> *mut MDL {
+    // SAFETY: MDLs of a chain stay allocated as long as their list; a driver that broke the chain faults here.
+    unsafe { (*mdl).Next }
+}

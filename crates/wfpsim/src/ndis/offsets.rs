@@ -1,0 +1,175 @@
+//! Moving the start of a net buffer's data.
+
+use wfp_sys::ndis::NET_BUFFER;
+
+use super::build::attach_mdl;
+use super::lists::Shift;
+use super::next;
+use crate::machine::Kernel;
+use crate::nt::status;
+use crate::verifier::ObjectId;
+use crate::verifier::Violation;
+
+/// Sets CurrentMdl and CurrentMdlOffset from MdlChain and DataOffset (B-11).
+pub(crate) fn recompute_current(buffer: *mut NET_BUFFER) {
+    // SAFETY: the buffer and its chain are alive; a driver that broke them faults here.
+    unsafe {
+        let mut mdl = (*buffer).MdlChain;
+        let mut offset = (*buffer).DataOffset;
+        while !mdl.is_null() && offset >= (*mdl).ByteCount && !next(mdl).is_null() {
+            offset -= (*mdl).ByteCount;
+            mdl = next(mdl);
+        }
+        (*buffer).CurrentMdl = mdl;
+        (*buffer).CurrentMdlOffset = offset;
+    }
+}
+
+/// Moves the data start towards the front. Where there is no room, an MDL of `delta` bytes (and what is left of them beside
+/// the room) is put in front, and its blocks are returned.
+pub(crate) fn retreat(
+    kernel: &Kernel,
+    ledger: ObjectId,
+    buffer: *mut NET_BUFFER,
+    delta: u32,
+    backfill: u32,
+) -> Option<[usize; 2]> {
+    // SAFETY: the caller vouches for the buffer.
+    let room = unsafe { (*buffer).DataOffset };
+    let added = if room >= delta {
+        // SAFETY: as above.
+        unsafe { (*buffer).DataOffset = room - delta };
+        None
+    } else {
+        let blocks = attach_mdl(kernel, ledger, buffer, delta - room + backfill);
+        // SAFETY: as above.
+        unsafe { (*buffer).DataOffset = backfill };
+        Some(blocks)
+    };
+    // SAFETY: as above.
+    unsafe { (*buffer).DataLength += delta };
+    recompute_current(buffer);
+    added
+}
+
+/// Moves the data start towards the end, and takes away the MDL that the matching retreat put in front.
+pub(crate) fn advance(
+    kernel: &Kernel,
+    buffer: *mut NET_BUFFER,
+    delta: u32,
+    added: Option<[usize; 2]>,
+) {
+    // SAFETY: the caller vouches for the buffer.
+    unsafe {
+        (*buffer).DataOffset += delta;
+        (*buffer).DataLength -= delta;
+    }
+    if let Some([data, mdl]) = added {
+        // SAFETY: the MDL was put in front by the matching retreat, and nothing was put before it since: the shifts of a
+        // buffer are a stack.
+        unsafe {
+            let first = (*buffer).MdlChain;
+            (*buffer).DataOffset -= (*first).ByteCount;
+            (*buffer).MdlChain = next(first);
+        }
+        crate::nt::free_blocks(
+            kernel,
+            &[data, mdl],
+            "the MDL that a retreat had put in front was freed",
+        );
+    }
+    recompute_current(buffer);
+}
+
+/// The list that a buffer belongs to: both lie in one block.
+fn list_of(kernel: &Kernel, function: &str, buffer: *mut NET_BUFFER) -> usize {
+    // SAFETY: the driver's pointer; one into freed memory faults here and is reported as what it is.
+    let _touched = unsafe { std::ptr::read_volatile(&raw const (*buffer).DataOffset) };
+    match kernel.arena.find(buffer as usize) {
+        Some(block) if kernel.ndis.lists.borrow().contains_key(&block.start) => block.start,
+        _ => {
+            let summary = format!(
+                "{function} was given {buffer:p}, which is no NET_BUFFER of a list known to NDIS"
+            );
+            kernel.bug_check(Violation::contract(
+                kernel,
+                "B-01",
+                [buffer as u64, 0, 0, 0],
+                summary,
+            ))
+        }
+    }
+}
+
+pub(super) fn driver_retreat(
+    kernel: &Kernel,
+    buffer: *mut NET_BUFFER,
+    delta: u32,
+    backfill: u32,
+    _allocate: usize,
+) -> i32 {
+    let list = list_of(kernel, "NdisRetreatNetBufferDataStart", buffer);
+    if kernel.fails("NdisRetreatNetBufferDataStart") {
+        return status::INSUFFICIENT_RESOURCES;
+    }
+    super::lists::require_usable(kernel, "NdisRetreatNetBufferDataStart", list);
+    let ledger = kernel.ndis.lists.borrow()[&list].ledger;
+    let added = retreat(kernel, ledger, buffer, delta, backfill);
+    if let Some(record) = kernel.ndis.lists.borrow_mut().get_mut(&list) {
+        record.shifts.push(Shift {
+            buffer: buffer as usize,
+            delta,
+            added,
+        });
+    }
+    let how = if added.is_some() {
+        "; there was no room, so a new MDL was put in front"
+    } else {
+        ""
+    };
+    kernel.note(ledger, format!("retreated by {delta} bytes{how}"));
+    status::SUCCESS
+}
+
+pub(super) fn driver_advance(
+    kernel: &Kernel,
+    buffer: *mut NET_BUFFER,
+    delta: u32,
+    _free_mdl: u8,
+    _free: usize,
+) {
+    let list = list_of(kernel, "NdisAdvanceNetBufferDataStart", buffer);
+    super::lists::require_usable(kernel, "NdisAdvanceNetBufferDataStart", list);
+    let (ledger, shift) = {
+        let mut lists = kernel.ndis.lists.borrow_mut();
+        let Some(record) = lists.get_mut(&list) else {
+            return;
+        };
+        let last = record
+            .shifts
+            .iter()
+            .rposition(|shift| shift.buffer == buffer as usize);
+        (record.ledger, last.map(|index| record.shifts.remove(index)))
+    };
+    let expected = shift.as_ref().map(|shift| shift.delta);
+    if expected != Some(delta) {
+        let summary = match expected {
+            Some(expected) => format!("advanced by {delta} bytes what was retreated by {expected}"),
+            None => format!("advanced by {delta} bytes what was not retreated"),
+        };
+        let violation = Violation::contract(
+            kernel,
+            "B-03",
+            [
+                list as u64,
+                u64::from(delta),
+                u64::from(expected.unwrap_or(0)),
+                0,
+            ],
+            summary,
+        );
+        kernel.bug_check(violation.about(kernel, ledger));
+    }
+    advance(kernel, buffer, delta, shift.and_then(|shift| shift.added));
+    kernel.note(ledger, format!("advanced by {delta} bytes"));
+}

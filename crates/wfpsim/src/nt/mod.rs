@@ -1,0 +1,111 @@
+//! The NT executive, as far as a callout driver meets it.
+
+mod event;
+mod object;
+mod pool;
+mod rundown;
+mod spinlock;
+mod system;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ffi::c_void;
+
+pub(crate) use pool::free_block;
+pub(crate) use pool::free_blocks;
+pub(crate) use system::image_data_addresses;
+
+use crate::exports::exports;
+use crate::machine::Kernel;
+
+/// An NTSTATUS.
+pub type NtStatus = i32;
+/// A kernel handle.
+pub type Handle = *mut c_void;
+
+/// The statuses that the simulated kernel gives. Values as in ntstatus.h.
+pub mod status {
+    use super::NtStatus;
+
+    macro_rules! statuses {
+        ($($name:ident = $value:literal;)*) => {
+            $( #[doc = stringify!($name)] pub const $name: NtStatus = $value as NtStatus; )*
+        };
+    }
+    statuses! {
+        SUCCESS = 0u32;
+        TIMEOUT = 0x102u32;
+        DEVICE_BUSY = 0x8000_0011u32;
+        UNSUCCESSFUL = 0xC000_0001u32;
+        INVALID_HANDLE = 0xC000_0008u32;
+        INVALID_PARAMETER = 0xC000_000Du32;
+        INVALID_DEVICE_REQUEST = 0xC000_0010u32;
+        BUFFER_TOO_SMALL = 0xC000_0023u32;
+        OBJECT_TYPE_MISMATCH = 0xC000_0024u32;
+        OBJECT_NAME_NOT_FOUND = 0xC000_0034u32;
+        OBJECT_NAME_COLLISION = 0xC000_0035u32;
+        INSUFFICIENT_RESOURCES = 0xC000_009Au32;
+        DATA_NOT_ACCEPTED = 0xC000_021Bu32;
+        BUFFER_OVERFLOW = 0x8000_0005u32;
+        FWP_CALLOUT_NOT_FOUND = 0xC022_0001u32;
+        FWP_FILTER_NOT_FOUND = 0xC022_0003u32;
+        FWP_PROVIDER_NOT_FOUND = 0xC022_0005u32;
+        FWP_SUBLAYER_NOT_FOUND = 0xC022_0007u32;
+        FWP_NOT_FOUND = 0xC022_0008u32;
+        FWP_ALREADY_EXISTS = 0xC022_0009u32;
+        FWP_IN_USE = 0xC022_000Au32;
+        FWP_NO_TXN_IN_PROGRESS = 0xC022_000Du32;
+        FWP_TXN_IN_PROGRESS = 0xC022_000Eu32;
+        FWP_SESSION_ABORTED = 0xC022_0010u32;
+        FWP_NULL_POINTER = 0xC022_001Cu32;
+        FWP_INVALID_PARAMETER = 0xC022_0035u32;
+        FWP_TCPIP_NOT_READY = 0xC022_0100u32;
+        FWP_INJECT_HANDLE_CLOSING = 0xC022_0101u32;
+        FWP_CANNOT_PEND = 0xC022_0103u32;
+    }
+}
+
+/// What the executive keeps.
+#[derive(Default)]
+pub struct State {
+    handles: RefCell<BTreeMap<usize, object::HandleEntry>>,
+    objects: RefCell<BTreeMap<usize, object::ThreadObject>>,
+    image_data: RefCell<BTreeMap<usize, (usize, usize)>>,
+}
+
+exports! {
+    "ntoskrnl.exe";
+    ExAllocatePool2(flags: u64, size: usize, tag: u32) -> *mut c_void [dispatch] => pool::allocate;
+    ExFreePoolWithTag(block: *mut c_void, tag: u32) [dispatch] => pool::free;
+    ExFreePool(block: *mut c_void) [dispatch] => pool::free_untagged;
+    KeAcquireSpinLockRaiseToDpc(lock: *mut usize) -> u8 [any] => spinlock::acquire;
+    KeReleaseSpinLock(lock: *mut usize, old_irql: u8) [any] => spinlock::release;
+    KeGetCurrentIrql() -> u8 [any] => system::current_irql;
+    KeInitializeEvent(event: *mut event::KEvent, kind: i32, state: u8) [any] => event::initialize;
+    KeSetEvent(event: *mut event::KEvent, increment: i32, wait: u8) -> i32 [dispatch] => event::set;
+    KeClearEvent(event: *mut event::KEvent) [dispatch] => event::clear;
+    KeWaitForSingleObject(object: *mut c_void, reason: i32, mode: i8, alertable: u8, timeout: *const i64) -> NtStatus [dispatch] => event::wait;
+    KeDelayExecutionThread(mode: i8, alertable: u8, interval: *const i64) -> NtStatus [apc] => event::delay;
+    KeQueryInterruptTimePrecise(counter: *mut u64) -> u64 [any] => system::interrupt_time;
+    KeBugCheckEx(code: u32, p1: usize, p2: usize, p3: usize, p4: usize) -> ! [any] => system::bug_check;
+    PsCreateSystemThread(handle: *mut Handle, access: u32, attributes: *const c_void, process: Handle, client: *mut c_void, start: usize, context: *mut c_void) -> NtStatus [passive unlocked] => object::create_thread;
+    PsTerminateSystemThread(status: NtStatus) -> NtStatus [passive unlocked] => object::terminate_thread;
+    ObReferenceObjectByHandle(handle: Handle, access: u32, kind: *const c_void, mode: i8, object: *mut *mut c_void, information: *mut c_void) -> NtStatus [passive unlocked] => object::reference_by_handle;
+    ObfDereferenceObject(object: *mut c_void) -> isize [dispatch] => object::dereference;
+    ZwClose(handle: Handle) -> NtStatus [passive unlocked] => object::close;
+    ZwWaitForSingleObject(handle: Handle, alertable: u8, timeout: *const i64) -> NtStatus [passive unlocked] => object::wait_for_handle;
+    ExInitializeRundownProtection(rundown: *mut usize) [any] => rundown::initialize;
+    ExAcquireRundownProtection(rundown: *mut usize) -> u8 [dispatch] => rundown::acquire;
+    ExReleaseRundownProtection(rundown: *mut usize) [dispatch] => rundown::release;
+    ExWaitForRundownProtectionRelease(rundown: *mut usize) [apc unlocked] => rundown::wait;
+    wfpsim_image_data(key: *const c_void, size: usize) -> *mut c_void [any] => system::image_data;
+}
+
+impl Kernel {
+    /// Whether memory at `address` may be read by the simulator: it is no freed block of the arena.
+    pub(crate) fn is_readable(&self, address: usize) -> bool {
+        self.arena
+            .find(address)
+            .is_none_or(|block| block.state == crate::memory::BlockState::Live)
+    }
+}

@@ -1,0 +1,240 @@
+//! Handles and thread objects.
+
+use std::ffi::c_void;
+
+use super::Handle;
+use super::NtStatus;
+use super::event;
+use super::status;
+use crate::exports::call_driver;
+use crate::machine::Kernel;
+use crate::machine::ThreadId;
+use crate::machine::irql;
+use crate::memory::Purpose;
+use crate::verifier::ObjectId;
+use crate::verifier::Violation;
+
+/// A thread object. The kernel's own block is guarded memory that nobody may read.
+pub(crate) struct ThreadObject {
+    pub thread: ThreadId,
+    /// References that the driver took and has not given back.
+    references: u32,
+    /// Whether a handle to it is open.
+    handle: bool,
+    ledger: ObjectId,
+}
+
+pub(crate) struct HandleEntry {
+    object: usize,
+}
+
+#[expect(clippy::too_many_arguments, reason = "the kernel's prototype")]
+pub(super) fn create_thread(
+    kernel: &Kernel,
+    handle: *mut Handle,
+    _access: u32,
+    _attributes: *const c_void,
+    _process: Handle,
+    _client: *mut c_void,
+    start: usize,
+    context: *mut c_void,
+) -> NtStatus {
+    if kernel.fails("PsCreateSystemThread") {
+        return status::INSUFFICIENT_RESOURCES;
+    }
+    let context = context as usize;
+    let thread = kernel.spawn("driver thread", irql::PASSIVE, move |kernel| {
+        call_driver!(kernel, start, fn(*mut c_void), context as *mut c_void);
+    });
+    let ledger = kernel.ledger.begin(format!("thread {}", thread.0));
+    let object = kernel
+        .arena
+        .allocate(64, Purpose::Object, ledger, true)
+        .as_ptr() as usize;
+    kernel.note(ledger, "created");
+    kernel.nt.objects.borrow_mut().insert(
+        object,
+        ThreadObject {
+            thread,
+            references: 0,
+            handle: true,
+            ledger,
+        },
+    );
+    // Kernel handles have their high bits set and are multiples of four.
+    let value = 0xFFFF_FFFF_8000_0000usize + 4 * (thread.0 as usize + 0x100);
+    kernel
+        .nt
+        .handles
+        .borrow_mut()
+        .insert(value, HandleEntry { object });
+    // SAFETY: the driver's pointer; a bad one faults and is reported.
+    unsafe { handle.write(value as Handle) };
+    status::SUCCESS
+}
+
+pub(super) fn terminate_thread(kernel: &Kernel, _status: NtStatus) -> NtStatus {
+    kernel.terminate_running()
+}
+
+pub(super) fn reference_by_handle(
+    kernel: &Kernel,
+    handle: Handle,
+    _access: u32,
+    _kind: *const c_void,
+    _mode: i8,
+    object: *mut *mut c_void,
+    _information: *mut c_void,
+) -> NtStatus {
+    let Some(address) = kernel
+        .nt
+        .handles
+        .borrow()
+        .get(&(handle as usize))
+        .map(|entry| entry.object)
+    else {
+        let summary =
+            format!("ObReferenceObjectByHandle was given {handle:p}, which is no open handle");
+        kernel.bug_check(Violation::verifier(
+            kernel,
+            0x3C,
+            [handle as u64, 0, 0],
+            summary,
+            "C-04",
+        ));
+    };
+    if kernel.fails("ObReferenceObjectByHandle") {
+        return status::INSUFFICIENT_RESOURCES;
+    }
+    // SAFETY: the driver's pointer; a bad one faults and is reported.
+    unsafe { object.write(address as *mut c_void) };
+    let ledger = kernel
+        .nt
+        .objects
+        .borrow_mut()
+        .get_mut(&address)
+        .map(|object| {
+            object.references += 1;
+            object.ledger
+        });
+    if let Some(ledger) = ledger {
+        kernel.note(ledger, "referenced by handle");
+    }
+    status::SUCCESS
+}
+
+pub(super) fn dereference(kernel: &Kernel, object: *mut c_void) -> isize {
+    let address = object as usize;
+    let left = kernel
+        .nt
+        .objects
+        .borrow_mut()
+        .get_mut(&address)
+        .and_then(|object| {
+            object.references = object.references.checked_sub(1)?;
+            Some(object.references)
+        });
+    let Some(left) = left else {
+        let summary = format!("object {address:#x} was dereferenced more often than referenced");
+        kernel.bug_check(Violation::verifier(
+            kernel,
+            0x3F,
+            [address as u64, 0, 0],
+            summary,
+            "C-04",
+        ));
+    };
+    retire(kernel, address);
+    left as isize
+}
+
+pub(super) fn close(kernel: &Kernel, handle: Handle) -> NtStatus {
+    let Some(entry) = kernel.nt.handles.borrow_mut().remove(&(handle as usize)) else {
+        let summary = format!("ZwClose was given {handle:p}, which is no open handle");
+        kernel.bug_check(Violation::verifier(
+            kernel,
+            0xF6,
+            [handle as u64, 0, 0],
+            summary,
+            "C-04",
+        ));
+    };
+    if let Some(object) = kernel.nt.objects.borrow_mut().get_mut(&entry.object) {
+        object.handle = false;
+    }
+    retire(kernel, entry.object);
+    status::SUCCESS
+}
+
+pub(super) fn wait_for_handle(
+    kernel: &Kernel,
+    handle: Handle,
+    _alertable: u8,
+    timeout: *const i64,
+) -> NtStatus {
+    let object = kernel
+        .nt
+        .handles
+        .borrow()
+        .get(&(handle as usize))
+        .map(|entry| entry.object);
+    let thread = object.and_then(|object| {
+        kernel
+            .nt
+            .objects
+            .borrow()
+            .get(&object)
+            .map(|object| object.thread)
+    });
+    let Some(thread) = thread else {
+        return status::INVALID_HANDLE;
+    };
+    let deadline = event::wait_deadline(kernel, timeout);
+    event::wait_until(
+        kernel,
+        format!("the end of thread {}", thread.0),
+        deadline,
+        move |kernel| !kernel.is_alive(thread),
+    )
+}
+
+/// Frees the object when neither a handle nor a reference is left.
+fn retire(kernel: &Kernel, address: usize) {
+    let gone = {
+        let mut objects = kernel.nt.objects.borrow_mut();
+        let unused = objects
+            .get(&address)
+            .is_some_and(|object| object.references == 0 && !object.handle);
+        if unused {
+            objects.remove(&address)
+        } else {
+            None
+        }
+    };
+    if gone.is_some()
+        && let Some(block) = kernel.arena.find_exact(address)
+    {
+        super::free_block(kernel, &block);
+    }
+}
+
+impl super::State {
+    /// Thread objects that the driver still holds by reference or handle.
+    pub(crate) fn held_objects(&self) -> Vec<ObjectId> {
+        self.objects
+            .borrow()
+            .values()
+            .map(|object| object.ledger)
+            .collect()
+    }
+
+    /// Driver threads that have not ended.
+    pub(crate) fn threads(&self, kernel: &Kernel) -> Vec<ThreadId> {
+        self.objects
+            .borrow()
+            .values()
+            .map(|object| object.thread)
+            .filter(|&thread| kernel.is_alive(thread))
+            .collect()
+    }
+}

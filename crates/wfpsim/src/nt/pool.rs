@@ -1,0 +1,162 @@
+//! Pool, with special pool always on.
+
+use std::ffi::c_void;
+
+use crate::machine::Kernel;
+use crate::memory::Block;
+use crate::memory::BlockState;
+use crate::memory::Purpose;
+use crate::memory::damage_at_free;
+use crate::verifier::Violation;
+use crate::verifier::code;
+
+const POOL_FLAG_UNINITIALIZED: u64 = 2;
+
+pub(super) fn allocate(kernel: &Kernel, flags: u64, size: usize, tag: u32) -> *mut c_void {
+    if tag == 0 {
+        let violation = Violation::new(
+            kernel,
+            code::BAD_POOL_CALLER,
+            [0x9B, flags, size as u64, 0],
+            "C-63",
+            "pool was asked for with tag 0",
+        );
+        kernel.bug_check(violation);
+    }
+    if size == 0 {
+        kernel.bug_check(Violation::verifier(
+            kernel,
+            0,
+            [flags, u64::from(tag), 0],
+            "pool of zero bytes was asked for",
+            "C-62",
+        ));
+    }
+    if kernel.fails("ExAllocatePool2") {
+        return std::ptr::null_mut();
+    }
+    let tag = tag.to_le_bytes();
+    let object = kernel.ledger.begin(format!(
+        "pool block of {size} bytes, tag '{}'",
+        tag.escape_ascii()
+    ));
+    let block = kernel.arena.allocate(
+        size,
+        Purpose::Pool(tag),
+        object,
+        flags & POOL_FLAG_UNINITIALIZED == 0,
+    );
+    kernel.note(object, "allocated");
+    block.as_ptr().cast()
+}
+
+pub(super) fn free_untagged(kernel: &Kernel, block: *mut c_void) {
+    free(kernel, block, 0);
+}
+
+pub(super) fn free(kernel: &Kernel, pointer: *mut c_void, tag: u32) {
+    let address = pointer as usize;
+    let Some(block) = kernel.arena.find_exact(address) else {
+        let summary = format!("an address that was never allocated, {address:#x}, was freed");
+        kernel.bug_check(Violation::verifier(
+            kernel,
+            0x10,
+            [address as u64, 0, 0],
+            summary,
+            "C-62",
+        ));
+    };
+    if block.state == BlockState::Freed {
+        let summary = format!("{} at {address:#x} was freed twice", block.purpose);
+        let violation = Violation::new(
+            kernel,
+            code::BAD_POOL_CALLER,
+            [7, 0, 0, address as u64],
+            "C-63",
+            summary,
+        );
+        kernel.bug_check(violation.about(kernel, block.object));
+    }
+    match block.purpose {
+        Purpose::Pool(allocated) if tag == 0 || allocated == tag.to_le_bytes() => {
+            free_block(kernel, &block)
+        }
+        Purpose::Pool(allocated) => {
+            let summary = format!(
+                "pool with tag '{}' was freed with tag '{}'",
+                allocated.escape_ascii(),
+                tag.to_le_bytes().escape_ascii()
+            );
+            let parameters = [
+                0x0A,
+                address as u64,
+                u64::from(u32::from_le_bytes(allocated)),
+                u64::from(tag),
+            ];
+            kernel.bug_check(
+                Violation::new(kernel, code::BAD_POOL_CALLER, parameters, "C-63", summary)
+                    .about(kernel, block.object),
+            );
+        }
+        other => {
+            let summary = format!("{other} was freed as if it were pool");
+            let violation = Violation::new(
+                kernel,
+                code::BAD_POOL_CALLER,
+                [0x99, address as u64, 0, 0],
+                "C-63",
+                summary,
+            );
+            kernel.bug_check(violation.about(kernel, block.object));
+        }
+    }
+}
+
+/// Frees a live block of any purpose, and ends its history.
+pub(crate) fn free_block(kernel: &Kernel, block: &Block) {
+    free_blocks(kernel, &[block.start], "freed");
+}
+
+/// Frees the live ones among several blocks of one object, and ends its history with `note`.
+pub(crate) fn free_blocks(kernel: &Kernel, addresses: &[usize], note: &'static str) {
+    let live = addresses.iter().filter_map(|&address| {
+        kernel
+            .arena
+            .find_exact(address)
+            .filter(|block| block.state == BlockState::Live)
+    });
+    let blocks: Vec<Block> = live.collect();
+    for block in &blocks {
+        check_damage(kernel, block);
+        kernel.arena.free(block);
+    }
+    if let Some(block) = blocks.first() {
+        kernel.note(block.object, note);
+        kernel.ledger.end(block.object);
+    }
+}
+
+/// Looks at the bytes beside a block that is about to be freed.
+fn check_damage(kernel: &Kernel, block: &Block) {
+    if let Some(damaged) = damage_at_free(block) {
+        let offset = damaged.wrapping_sub(block.start) as isize;
+        let summary = format!(
+            "byte {offset} of {}, which has {} bytes, was written",
+            block.purpose, block.size
+        );
+        let parameters = [
+            block.start as u64,
+            damaged as u64,
+            block.size as u64,
+            if offset < 0 { 0x23 } else { 0x24 },
+        ];
+        let violation = Violation::new(
+            kernel,
+            code::SPECIAL_POOL_DETECTED_MEMORY_CORRUPTION,
+            parameters,
+            "C-61",
+            summary,
+        );
+        kernel.bug_check(violation.about(kernel, block.object));
+    }
+}

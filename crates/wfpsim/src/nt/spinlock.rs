@@ -1,0 +1,88 @@
+//! Spin locks. The word itself says who holds the lock, so a lock in freed memory faults as it does on the real thing.
+
+use crate::machine::Kernel;
+use crate::machine::irql;
+use crate::verifier::Violation;
+
+pub(super) fn acquire(kernel: &Kernel, lock: *mut usize) -> u8 {
+    let thread = kernel.running();
+    let old = thread.irql.get();
+    if old > irql::DISPATCH {
+        let summary = format!("a spin lock was acquired at IRQL {old}");
+        kernel.bug_check(Violation::verifier(
+            kernel,
+            0x42,
+            [u64::from(old), lock as u64, 0],
+            summary,
+            "C.1",
+        ));
+    }
+    let address = lock as usize;
+    if thread.locks.borrow().contains(&address) {
+        let summary = format!("spin lock {address:#x} was acquired by the thread that holds it");
+        kernel.bug_check(Violation::verifier(
+            kernel,
+            0x1000,
+            [lock as u64, 0, 0],
+            summary,
+            "C-02",
+        ));
+    }
+    thread.irql.set(irql::DISPATCH);
+    // SAFETY: the driver's pointer; a bad one faults and is reported.
+    if unsafe { lock.read_volatile() } != 0 {
+        let free = move |kernel: &Kernel| {
+            // SAFETY: not followed if the block it lies in is gone; then the waiter wakes and faults itself.
+            !kernel.is_readable(address)
+                || unsafe { (address as *const usize).read_volatile() } == 0
+        };
+        kernel.block(format!("spin lock {address:#x}"), None, free);
+    }
+    // SAFETY: as above.
+    unsafe { lock.write_volatile(thread.id.0 as usize) };
+    thread.locks.borrow_mut().push(address);
+    old
+}
+
+pub(super) fn release(kernel: &Kernel, lock: *mut usize, old_irql: u8) {
+    let thread = kernel.running();
+    let current = thread.irql.get();
+    if current != irql::DISPATCH {
+        let summary = format!("a spin lock was released at IRQL {current}");
+        kernel.bug_check(Violation::verifier(
+            kernel,
+            0x32,
+            [u64::from(current), lock as u64, 0],
+            summary,
+            "C.1",
+        ));
+    }
+    let address = lock as usize;
+    let last = thread.locks.borrow().last().copied();
+    if last != Some(address) {
+        let (subcode, summary) = if thread.locks.borrow().contains(&address) {
+            (
+                0x1003,
+                format!(
+                    "spin lock {address:#x} was released before one that was acquired after it"
+                ),
+            )
+        } else {
+            (
+                0x1004,
+                format!("spin lock {address:#x} was released by a thread that does not hold it"),
+            )
+        };
+        kernel.bug_check(Violation::verifier(
+            kernel,
+            subcode,
+            [lock as u64, 0, 0],
+            summary,
+            "C-02",
+        ));
+    }
+    thread.locks.borrow_mut().pop();
+    // SAFETY: the driver's pointer; a bad one faults and is reported.
+    unsafe { lock.write_volatile(0) };
+    thread.irql.set(old_irql);
+}

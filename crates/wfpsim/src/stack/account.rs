@@ -1,0 +1,153 @@
+//! What became of every packet.
+
+use crate::machine::Kernel;
+use crate::machine::Time;
+use crate::verifier::Violation;
+use crate::verifier::code;
+
+/// Which way a packet was going when it was given to the stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// From the network to the transport layer.
+    Inbound,
+    /// From the transport layer to the network.
+    Outbound,
+}
+
+/// Where a packet is, or how it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The stack has it.
+    OnTheWay,
+    /// A callout absorbed it and has a reference.
+    Held,
+    /// It reached the transport layer.
+    Delivered,
+    /// It reached the wire.
+    Sent,
+    /// A filter or a callout blocked it.
+    Blocked,
+    /// The stack dropped it, for this reason.
+    Dropped(&'static str),
+}
+
+/// The account of one packet.
+#[derive(Clone, Debug)]
+pub struct Packet {
+    /// Which way it was going.
+    pub side: Side,
+    /// The IP packet, without IPsec.
+    pub clean: Vec<u8>,
+    /// Whether it goes from the host to itself.
+    pub loopback: bool,
+    /// Where it is.
+    pub fate: Fate,
+    /// How often it came out.
+    pub arrivals: u32,
+    /// How often a callout took it.
+    pub held: u32,
+    /// How often it was injected.
+    pub injected: u32,
+    /// The pended accept that it belongs to: `Some(None)` while pended, then the clone that completed it (0 for none).
+    pub(super) accept: Option<Option<usize>>,
+}
+
+/// A packet that came out.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// Which packet.
+    pub packet: u64,
+    /// At the transport layer (inbound) or on the wire (outbound).
+    pub side: Side,
+    /// The IP packet as it came out.
+    pub bytes: Vec<u8>,
+    /// When.
+    pub time: Time,
+}
+
+/// What is counted, each where it happens.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Packets that a transport layer let pass at once.
+    pub permitted_inline: u64,
+    /// Packets that a callout took.
+    pub held: u64,
+    /// Classifies that were pended.
+    pub pended: u64,
+    /// Reauthorizations that were classified.
+    pub reauthorized: u64,
+    /// Packets that came back by injection.
+    pub reinjected: u64,
+    /// IP headers rebuilt.
+    pub rebuilt: u64,
+    /// Tunnel-mode packets that were let pass before their outer header was taken off.
+    pub skipped_tunnel: u64,
+    /// Packets blocked without being held.
+    pub blocked: u64,
+}
+
+impl Kernel {
+    /// Begins the account of a packet.
+    pub(super) fn open_account(&self, side: Side, clean: Vec<u8>, loopback: bool) -> u64 {
+        let number = self.ndis.number_packet();
+        let packet = Packet {
+            side,
+            clean,
+            loopback,
+            fate: Fate::OnTheWay,
+            arrivals: 0,
+            held: 0,
+            injected: 0,
+            accept: None,
+        };
+        self.stack.packets.borrow_mut().insert(number, packet);
+        number
+    }
+
+    /// Changes the account of a packet.
+    pub(super) fn with_packet<R>(
+        &self,
+        number: u64,
+        change: impl FnOnce(&mut Packet) -> R,
+    ) -> Option<R> {
+        self.stack.packets.borrow_mut().get_mut(&number).map(change)
+    }
+
+    pub(super) fn set_fate(&self, number: u64, fate: Fate) {
+        self.with_packet(number, |packet| packet.fate = fate);
+    }
+
+    /// A packet came out. Coming out twice is a violation at once; with which bytes is the caller's to compare.
+    pub(super) fn arrived(&self, number: u64, side: Side, bytes: Vec<u8>) {
+        let twice = self.with_packet(number, |packet| {
+            packet.arrivals += 1;
+            packet.fate = if side == Side::Inbound {
+                Fate::Delivered
+            } else {
+                Fate::Sent
+            };
+            packet.arrivals > 1
+        });
+        if twice == Some(true) {
+            let what = if side == Side::Inbound {
+                "delivered to the transport layer"
+            } else {
+                "sent"
+            };
+            let summary = format!("packet {number} was {what} a second time");
+            self.bug_check(Violation::new(
+                self,
+                code::WFPSIM_PACKET_VIOLATION,
+                [number, 2, 0, 0],
+                "A-42",
+                summary,
+            ));
+        }
+        self.stack.arrivals.borrow_mut().push(Arrival {
+            packet: number,
+            side,
+            bytes,
+            time: self.now(),
+        });
+    }
+}

@@ -1,0 +1,246 @@
+//! What each layer's classify is told.
+
+use std::net::IpAddr;
+
+use wfp_sys::consts;
+use wfp_sys::fwps::FWPS_PACKET_LIST_INFORMATION0;
+use wfp_sys::layers;
+use wfp_sys::ndis::NET_BUFFER_LIST;
+
+use super::COMPARTMENT_ID;
+use super::INTERFACE_INDEX;
+use super::SUB_INTERFACE_INDEX;
+use super::flow::Shape;
+use crate::fwp::Classification;
+use crate::fwp::Continuation;
+use crate::fwp::Metadata;
+use crate::fwp::Outcome;
+use crate::fwp::Value;
+use crate::machine::Kernel;
+
+/// One classify, in the stack's own words.
+pub(super) struct Ask<'a> {
+    pub shape: &'a Shape,
+    pub list: *mut NET_BUFFER_LIST,
+    /// FWP_CONDITION_FLAG_*.
+    pub flags: u32,
+    pub security: FWPS_PACKET_LIST_INFORMATION0,
+    pub endpoint: u64,
+    /// Length of the IP header with everything up to the transport header, for inbound packets.
+    pub ip_header: Option<usize>,
+    /// FWP_DIRECTION_*; only ALE is told.
+    pub direction: i32,
+    /// ALE has still to see the packet.
+    pub ale_required: bool,
+    /// FWP_CONDITION_REAUTHORIZE_REASON_*, 0 for a first authorization.
+    pub reason: u32,
+    pub pendable: Option<Continuation>,
+    /// A raw socket's own IP header.
+    pub raw_header: Option<Vec<u8>>,
+    pub control_data: Option<Vec<u8>>,
+}
+
+impl<'a> Ask<'a> {
+    pub fn new(shape: &'a Shape, list: *mut NET_BUFFER_LIST) -> Self {
+        Self {
+            shape,
+            list,
+            flags: 0,
+            security: FWPS_PACKET_LIST_INFORMATION0::default(),
+            endpoint: 0,
+            ip_header: None,
+            direction: consts::FWP_DIRECTION_INBOUND,
+            ale_required: false,
+            reason: 0,
+            pendable: None,
+            raw_header: None,
+            control_data: None,
+        }
+    }
+
+    fn address(address: IpAddr) -> Value {
+        match address {
+            // IPv4 in host order, IPv6 in network order.
+            IpAddr::V4(address) => Value::U32(u32::from(address)),
+            IpAddr::V6(address) => Value::Array16(address.octets()),
+        }
+    }
+
+    /// The IPv6 layer of a kind comes two behind the IPv4 one.
+    fn layer(&self, v4: u16) -> u16 {
+        if self.shape.is_v6() { v4 + 2 } else { v4 }
+    }
+
+    pub fn inbound_transport(self, kernel: &Kernel) -> Outcome {
+        use layers::inbound_transport as fields;
+        let mut values = vec![Value::Empty; usize::from(fields::MAX)];
+        let mut set = |field: u16, value: Value| values[usize::from(field)] = value;
+        set(fields::IP_PROTOCOL, Value::U8(self.shape.key.protocol));
+        set(
+            fields::IP_LOCAL_ADDRESS,
+            Self::address(self.shape.key.local),
+        );
+        set(
+            fields::IP_REMOTE_ADDRESS,
+            Self::address(self.shape.key.remote),
+        );
+        set(fields::IP_LOCAL_PORT, Value::U16(self.shape.fields.0));
+        set(fields::IP_REMOTE_PORT, Value::U16(self.shape.fields.1));
+        set(fields::INTERFACE_INDEX, Value::U32(INTERFACE_INDEX));
+        set(fields::SUB_INTERFACE_INDEX, Value::U32(SUB_INTERFACE_INDEX));
+        set(fields::FLAGS, Value::U32(self.flags));
+        set(fields::COMPARTMENT_ID, Value::U32(COMPARTMENT_ID));
+        let layer = self.layer(layers::FWPS_LAYER_INBOUND_TRANSPORT_V4);
+        self.ask(kernel, layer, &values)
+    }
+
+    pub fn outbound_transport(self, kernel: &Kernel) -> Outcome {
+        use layers::outbound_transport as fields;
+        let mut values = vec![Value::Empty; usize::from(fields::MAX)];
+        let mut set = |field: u16, value: Value| values[usize::from(field)] = value;
+        set(fields::IP_PROTOCOL, Value::U8(self.shape.key.protocol));
+        set(
+            fields::IP_LOCAL_ADDRESS,
+            Self::address(self.shape.key.local),
+        );
+        set(
+            fields::IP_REMOTE_ADDRESS,
+            Self::address(self.shape.key.remote),
+        );
+        set(fields::IP_LOCAL_PORT, Value::U16(self.shape.fields.0));
+        set(fields::IP_REMOTE_PORT, Value::U16(self.shape.fields.1));
+        set(fields::INTERFACE_INDEX, Value::U32(INTERFACE_INDEX));
+        set(fields::SUB_INTERFACE_INDEX, Value::U32(SUB_INTERFACE_INDEX));
+        set(fields::FLAGS, Value::U32(self.flags));
+        let layer = self.layer(layers::FWPS_LAYER_OUTBOUND_TRANSPORT_V4);
+        self.ask(kernel, layer, &values)
+    }
+
+    pub fn recv_accept(self, kernel: &Kernel) -> Outcome {
+        use layers::ale_auth_recv_accept as fields;
+        let mut values = vec![Value::Empty; usize::from(fields::MAX)];
+        let mut set = |field: u16, value: Value| values[usize::from(field)] = value;
+        set(fields::IP_PROTOCOL, Value::U8(self.shape.key.protocol));
+        set(
+            fields::IP_LOCAL_ADDRESS,
+            Self::address(self.shape.key.local),
+        );
+        set(
+            fields::IP_REMOTE_ADDRESS,
+            Self::address(self.shape.key.remote),
+        );
+        set(fields::IP_LOCAL_PORT, Value::U16(self.shape.fields.0));
+        set(fields::IP_REMOTE_PORT, Value::U16(self.shape.fields.1));
+        set(fields::INTERFACE_INDEX, Value::U32(INTERFACE_INDEX));
+        set(fields::SUB_INTERFACE_INDEX, Value::U32(SUB_INTERFACE_INDEX));
+        set(fields::ARRIVAL_INTERFACE_INDEX, Value::U32(INTERFACE_INDEX));
+        set(
+            fields::FLAGS,
+            Value::U32(self.flags | self.reauthorize_flag()),
+        );
+        set(fields::REAUTHORIZE_REASON, Value::U32(self.reason));
+        let layer = self.layer(layers::FWPS_LAYER_ALE_AUTH_RECV_ACCEPT_V4);
+        self.ask(kernel, layer, &values)
+    }
+
+    pub fn connect(self, kernel: &Kernel) -> Outcome {
+        use layers::ale_auth_connect as fields;
+        let mut values = vec![Value::Empty; usize::from(fields::MAX)];
+        let mut set = |field: u16, value: Value| values[usize::from(field)] = value;
+        set(fields::IP_PROTOCOL, Value::U8(self.shape.key.protocol));
+        set(
+            fields::IP_LOCAL_ADDRESS,
+            Self::address(self.shape.key.local),
+        );
+        set(
+            fields::IP_REMOTE_ADDRESS,
+            Self::address(self.shape.key.remote),
+        );
+        set(fields::IP_LOCAL_PORT, Value::U16(self.shape.fields.0));
+        set(fields::IP_REMOTE_PORT, Value::U16(self.shape.fields.1));
+        set(fields::INTERFACE_INDEX, Value::U32(INTERFACE_INDEX));
+        set(fields::SUB_INTERFACE_INDEX, Value::U32(SUB_INTERFACE_INDEX));
+        set(
+            fields::FLAGS,
+            Value::U32(self.flags | self.reauthorize_flag()),
+        );
+        set(fields::REAUTHORIZE_REASON, Value::U32(self.reason));
+        let layer = self.layer(layers::FWPS_LAYER_ALE_AUTH_CONNECT_V4);
+        self.ask(kernel, layer, &values)
+    }
+
+    fn reauthorize_flag(&self) -> u32 {
+        if self.reason == 0 {
+            0
+        } else {
+            consts::FWP_CONDITION_FLAG_IS_REAUTHORIZE
+        }
+    }
+
+    fn is_ale(layer: u16) -> bool {
+        (layers::FWPS_LAYER_ALE_AUTH_RECV_ACCEPT_V4
+            ..=layers::FWPS_LAYER_ALE_AUTH_CONNECT_V6_DISCARD)
+            .contains(&layer)
+    }
+
+    /// The metadata of the layer (F.1, "Availability"), less what the test hides.
+    fn metadata(&mut self, kernel: &Kernel, layer: u16) -> Metadata {
+        let mut metadata = Metadata::default();
+        if let Some(length) = self.ip_header {
+            metadata.present(consts::FWPS_METADATA_FIELD_IP_HEADER_SIZE);
+            metadata.values.ipHeaderSize = length as u32;
+        }
+        if !self.list.is_null() {
+            metadata.present(consts::FWPS_METADATA_FIELD_TRANSPORT_HEADER_SIZE);
+            metadata.values.transportHeaderSize = self.shape.transport_header as u32;
+        }
+        metadata.present(consts::FWPS_METADATA_FIELD_COMPARTMENT_ID);
+        metadata.values.compartmentId = COMPARTMENT_ID;
+        if self.endpoint != 0 {
+            metadata.present(consts::FWPS_METADATA_FIELD_TRANSPORT_ENDPOINT_HANDLE);
+            metadata.values.transportEndpointHandle = self.endpoint;
+        }
+        if self.ale_required {
+            metadata.present(consts::FWPS_METADATA_FIELD_ALE_CLASSIFY_REQUIRED);
+        }
+        if Self::is_ale(layer) {
+            metadata.present(consts::FWPS_METADATA_FIELD_PACKET_DIRECTION);
+            metadata.values.packetDirection = self.direction;
+            metadata.present(consts::FWPS_METADATA_FIELD_PROCESS_ID);
+            metadata.values.processId = 4711;
+        }
+        if let Some(header) = self.raw_header.take() {
+            metadata.present(consts::FWPS_METADATA_FIELD_TRANSPORT_HEADER_INCLUDE_HEADER);
+            metadata.header_include = Some(header);
+        }
+        if let Some(data) = self.control_data.take() {
+            metadata.present(consts::FWPS_METADATA_FIELD_TRANSPORT_CONTROL_DATA);
+            metadata.control_data = Some(data);
+        }
+        let hidden = kernel.stack.hidden_metadata.get();
+        metadata.values.currentMetadataValues &= !hidden;
+        if hidden & consts::FWPS_METADATA_FIELD_COMPLETION_HANDLE != 0 {
+            self.pendable = None;
+        }
+        metadata
+    }
+
+    fn ask(mut self, kernel: &Kernel, layer: u16, values: &[Value]) -> Outcome {
+        let metadata = self.metadata(kernel, layer);
+        if self.reason != 0 {
+            kernel.count(|counts| counts.reauthorized += 1);
+        }
+        crate::fwp::classify(
+            kernel,
+            Classification {
+                layer,
+                values,
+                metadata,
+                list: self.list,
+                security: self.security,
+                pendable: self.pendable.take(),
+                reauthorize: self.reason != 0,
+            },
+        )
+    }
+}

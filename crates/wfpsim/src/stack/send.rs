@@ -1,0 +1,478 @@
+//! The send path: from an application or the stack itself down to the wire.
+
+use std::net::IpAddr;
+
+use wfp_sys::consts;
+use wfp_sys::ndis::NET_BUFFER_LIST;
+
+use super::account::Fate;
+use super::account::Side;
+use super::flow;
+use super::flow::Role;
+use super::flow::Shape;
+use super::flow::State as FlowState;
+use super::layers::Ask;
+use super::queues;
+use super::queues::Name;
+use super::receive;
+use crate::fwp::Action;
+use crate::fwp::Send;
+use crate::machine::Kernel;
+use crate::machine::irql;
+use crate::ndis;
+use crate::ndis::Indication;
+use crate::ndis::PacketSpec;
+use crate::nt::NtStatus;
+use crate::nt::status;
+use crate::verifier::Violation;
+
+/// A packet to be sent: whole, without IPsec.
+#[derive(Clone, Debug)]
+pub struct Transmitted {
+    /// The IP packet as it is to leave.
+    pub packet: Vec<u8>,
+    /// Whether it goes to the host itself.
+    pub loopback: bool,
+    /// Whether an application made the IP header itself (IP_HDRINCL).
+    pub raw: bool,
+    /// Ancillary data of the send (WSACMSGHDR and what follows).
+    pub control_data: Option<Vec<u8>>,
+}
+
+impl Transmitted {
+    /// An ordinary packet.
+    pub fn plain(packet: Vec<u8>, loopback: bool) -> Self {
+        Self {
+            packet,
+            loopback,
+            raw: false,
+            control_data: None,
+        }
+    }
+}
+
+/// What one send hands down.
+struct Outbound {
+    packets: Vec<u64>,
+    shape: Shape,
+    loopback: bool,
+    raw_header: Option<Vec<u8>>,
+    control_data: Option<Vec<u8>>,
+    /// Transport headers and payloads, one a packet.
+    segments: Vec<Vec<u8>>,
+}
+
+impl Outbound {
+    fn flags(&self) -> u32 {
+        let raw = if self.raw_header.is_some() {
+            consts::FWP_CONDITION_FLAG_IS_RAW_ENDPOINT
+        } else {
+            0
+        };
+        raw | if self.loopback {
+            consts::FWP_CONDITION_FLAG_IS_LOOPBACK
+        } else {
+            0
+        }
+    }
+}
+
+pub(super) fn transmit(kernel: &Kernel, sent: Vec<Transmitted>) -> Vec<u64> {
+    let mut numbers = Vec::new();
+    let mut outbound: Option<Outbound> = None;
+    for one in sent {
+        let number = kernel.open_account(Side::Outbound, one.packet.clone(), one.loopback);
+        numbers.push(number);
+        let shape = match Shape::of(&one.packet, false) {
+            Ok(shape) => shape,
+            Err(reason) => {
+                kernel.set_fate(number, Fate::Dropped(reason));
+                continue;
+            }
+        };
+        let (header, segment) = one.packet.split_at(shape.ip_header);
+        let whole = outbound.get_or_insert_with(|| Outbound {
+            packets: Vec::new(),
+            shape,
+            loopback: one.loopback,
+            raw_header: one.raw.then(|| header.to_vec()),
+            control_data: one.control_data,
+            segments: Vec::new(),
+        });
+        whole.packets.push(number);
+        whole.segments.push(segment.to_vec());
+    }
+    if let Some(outbound) = outbound {
+        let key = outbound.shape.key;
+        queues::enqueue(
+            kernel,
+            Name::Send(key),
+            Box::new(move |kernel| send(kernel, outbound)),
+        );
+    }
+    numbers
+}
+
+/// The work of one send, on a thread at PASSIVE_LEVEL.
+fn send(kernel: &Kernel, outbound: Outbound) {
+    let thread = kernel.running();
+    let key = outbound.shape.key;
+    flow::maybe_reauthorize(kernel, &key);
+    // A reset that the stack makes itself, and an ICMP error, belong to no endpoint (A-13, OSR 59954).
+    let of_the_stack = outbound.shape.resets || outbound.shape.error;
+    // applications send at PASSIVE_LEVEL, timers and acknowledgments at DISPATCH_LEVEL.
+    let level = if kernel.random.percent(50) {
+        irql::DISPATCH
+    } else {
+        irql::PASSIVE
+    };
+    thread.irql.set(level);
+    let list = indicate(kernel, &outbound);
+    let passed = of_the_stack || authorize(kernel, &outbound, list, level);
+    if passed {
+        let endpoint = if of_the_stack {
+            0
+        } else {
+            kernel
+                .stack
+                .flow_state(&key)
+                .map_or(0, |(_, _, endpoint)| endpoint)
+        };
+        transport(kernel, &outbound, list, endpoint);
+    }
+    receive::finish(kernel, list);
+    thread.irql.set(irql::PASSIVE);
+}
+
+/// Makes the net buffer list that the layers are shown: one NET_BUFFER a packet, data at the transport header.
+fn indicate(kernel: &Kernel, outbound: &Outbound) -> *mut NET_BUFFER_LIST {
+    // The stack leaves room for the headers below, or it does not.
+    let headroom = if kernel.random.percent(kernel.config.freedom.no_headroom) {
+        0
+    } else {
+        64
+    };
+    let packets = outbound
+        .packets
+        .iter()
+        .zip(&outbound.segments)
+        .map(|(&packet, segment)| {
+            let mut bytes = vec![0xEE; headroom];
+            bytes.extend_from_slice(segment);
+            let cuts = receive::cuts(kernel, bytes.len());
+            PacketSpec {
+                packet,
+                data_start: headroom,
+                data_length: segment.len(),
+                bytes,
+                cuts,
+            }
+        });
+    let label = format!(
+        "NET_BUFFER_LIST of packet {:?} (sent: {})",
+        outbound.packets,
+        receive::told(&outbound.shape)
+    );
+    ndis::build(
+        kernel,
+        Indication {
+            label,
+            packets: packets.collect(),
+        },
+    )
+    .as_ptr()
+}
+
+/// Sees to it that the flow is authorized. False if the packets go no further here.
+fn authorize(kernel: &Kernel, outbound: &Outbound, list: *mut NET_BUFFER_LIST, level: u8) -> bool {
+    let key = outbound.shape.key;
+    let is_tcp = key.protocol == flow::TCP;
+    loop {
+        let state = kernel.stack.flow_state(&key);
+        let (list_shown, outcome) = match state {
+            Some((_, FlowState::Authorized, _)) => return true,
+            Some((_, FlowState::Refused, _)) => {
+                kernel.stack.remove_flow(&key);
+                block(kernel, outbound);
+                return false;
+            }
+            Some((_, FlowState::Connecting, _)) => {
+                let thread = kernel.running();
+                thread.irql.set(irql::PASSIVE);
+                flow::wait_for_connect(kernel, key);
+                thread.irql.set(level);
+                if kernel.stack.flow_state(&key).is_none() {
+                    // Refused, and somebody else has taken the flow away.
+                    block(kernel, outbound);
+                    return false;
+                }
+                continue;
+            }
+            Some((role, FlowState::Reauthorize, endpoint)) => {
+                // TCP shows no packet at CONNECT.
+                let shown = if is_tcp && role == Role::Client {
+                    std::ptr::null_mut()
+                } else {
+                    list
+                };
+                (shown, reauthorize(kernel, outbound, shown, role, endpoint))
+            }
+            None if is_tcp && !outbound.shape.connects => {
+                flow::adopt(kernel, key);
+                continue;
+            }
+            None => {
+                let shown = if is_tcp { std::ptr::null_mut() } else { list };
+                (shown, connect(kernel, outbound, shown))
+            }
+        };
+        if outcome.action == Action::Permit {
+            let role = state.map_or(Role::Client, |(role, _, _)| role);
+            kernel.stack.set_flow(key, role, FlowState::Authorized);
+            return true;
+        }
+        if outcome.pended && list_shown.is_null() {
+            // The packet itself waits with the application until the connect is decided.
+            continue;
+        }
+        if !outcome.pended && state.is_none() {
+            kernel.stack.remove_flow(&key);
+        }
+        for &packet in &outbound.packets {
+            receive::settle(kernel, packet, list, outcome);
+        }
+        return false;
+    }
+}
+
+fn block(kernel: &Kernel, outbound: &Outbound) {
+    for &packet in &outbound.packets {
+        kernel.count(|counts| counts.blocked += 1);
+        kernel.set_fate(packet, Fate::Blocked);
+    }
+}
+
+/// The first classify of a connect. Pending it leaves the flow connecting until the completion decides.
+fn connect(
+    kernel: &Kernel,
+    outbound: &Outbound,
+    list: *mut NET_BUFFER_LIST,
+) -> crate::fwp::Outcome {
+    let key = outbound.shape.key;
+    let endpoint = kernel
+        .stack
+        .set_flow(key, Role::Client, FlowState::Connecting);
+    let mut ask = Ask::new(&outbound.shape, list);
+    (ask.flags, ask.endpoint, ask.direction) =
+        (outbound.flags(), endpoint, consts::FWP_DIRECTION_OUTBOUND);
+    ask.control_data = if list.is_null() {
+        None
+    } else {
+        outbound.control_data.clone()
+    };
+    let (shape, flags) = (outbound.shape, outbound.flags());
+    ask.pendable = Some(Box::new(move |kernel, clone| {
+        if !clone.is_null() {
+            let summary = "a pended connect was completed with a packet; it takes NULL";
+            kernel.bug_check(Violation::contract(
+                kernel,
+                "A-72",
+                [clone as u64, 0, 0, 0],
+                summary,
+            ));
+        }
+        // the connect is classified again at once, on this thread, without a packet.
+        let mut ask = Ask::new(&shape, std::ptr::null_mut());
+        (ask.flags, ask.endpoint, ask.direction) =
+            (flags, endpoint, consts::FWP_DIRECTION_OUTBOUND);
+        ask.reason = consts::FWP_CONDITION_REAUTHORIZE_REASON_CLASSIFY_COMPLETION;
+        let outcome = ask.connect(kernel);
+        let state = if outcome.action == Action::Permit {
+            FlowState::Authorized
+        } else {
+            FlowState::Refused
+        };
+        kernel.stack.set_flow(key, Role::Client, state);
+    }));
+    let outcome = ask.connect(kernel);
+    if outcome.pended {
+        kernel.count(|counts| counts.pended += 1);
+    }
+    outcome
+}
+
+/// Authorizes a flow again with this packet.
+fn reauthorize(
+    kernel: &Kernel,
+    outbound: &Outbound,
+    list: *mut NET_BUFFER_LIST,
+    role: Role,
+    endpoint: u64,
+) -> crate::fwp::Outcome {
+    let mut ask = Ask::new(&outbound.shape, list);
+    (ask.flags, ask.endpoint, ask.direction) =
+        (outbound.flags(), endpoint, consts::FWP_DIRECTION_OUTBOUND);
+    ask.reason = consts::FWP_CONDITION_REAUTHORIZE_REASON_POLICY_CHANGE;
+    ask.control_data = outbound.control_data.clone();
+    match role {
+        Role::Client => ask.connect(kernel),
+        Role::Server => ask.recv_accept(kernel),
+    }
+}
+
+/// OUTBOUND_TRANSPORT, and down to the wire.
+fn transport(kernel: &Kernel, outbound: &Outbound, list: *mut NET_BUFFER_LIST, endpoint: u64) {
+    let mut ask = Ask::new(&outbound.shape, list);
+    (ask.flags, ask.endpoint) = (outbound.flags(), endpoint);
+    ask.raw_header = outbound.raw_header.clone();
+    ask.control_data = outbound.control_data.clone();
+    let outcome = ask.outbound_transport(kernel);
+    if outcome.action == Action::Block {
+        for &packet in &outbound.packets {
+            receive::settle(kernel, packet, list, outcome);
+        }
+        return;
+    }
+    for (&packet, buffer) in outbound.packets.iter().zip(ndis::net_buffers(list)) {
+        if outcome.callouts > 0 {
+            kernel.count(|counts| counts.permitted_inline += 1);
+        }
+        wire(kernel, packet, &ndis::copy_out(buffer), None);
+    }
+}
+
+/// The network layer puts an IP header before the segment and sends it.
+fn wire(kernel: &Kernel, packet: u64, segment: &[u8], remote: Option<IpAddr>) {
+    let Some((clean, loopback)) =
+        kernel.with_packet(packet, |packet| (packet.clean.clone(), packet.loopback))
+    else {
+        return;
+    };
+    let header = Shape::of(&clean, false).map_or(0, |shape| shape.ip_header);
+    let mut bytes = clean.get(..header).unwrap_or_default().to_vec();
+    // The address is the one that the sender named; the rest of the header is the stack's own.
+    match remote {
+        Some(IpAddr::V4(address)) if bytes.len() >= 20 => {
+            bytes[16..20].copy_from_slice(&address.octets())
+        }
+        Some(IpAddr::V6(address)) if bytes.len() >= 40 => {
+            bytes[24..40].copy_from_slice(&address.octets())
+        }
+        _ => {}
+    }
+    bytes.extend_from_slice(segment);
+    leave(kernel, packet, bytes, loopback);
+}
+
+fn leave(kernel: &Kernel, packet: u64, bytes: Vec<u8>, loopback: bool) {
+    if loopback {
+        receive::loop_back(kernel, packet, bytes);
+    } else {
+        kernel.arrived(packet, Side::Outbound, bytes);
+    }
+}
+
+/// A clone that a driver injected goes down again from the transport layer. The status is what its completion says.
+pub(crate) fn send_injected(kernel: &Kernel, list: *mut NET_BUFFER_LIST, send: Send) -> NtStatus {
+    kernel.count(|counts| counts.reinjected += 1);
+    let Some((packets, ledger, rounds)) = kernel.ndis.with(list, |list| {
+        (list.packets.clone(), list.ledger, list.injected_by.len())
+    }) else {
+        return status::UNSUCCESSFUL;
+    };
+    if rounds > 8 {
+        let summary = format!(
+            "a packet was injected {rounds} times; a callout takes its own injected packets again"
+        );
+        kernel.bug_check(
+            Violation::contract(kernel, "A-51", [list as u64, rounds as u64, 0, 0], summary)
+                .about(kernel, ledger),
+        );
+    }
+    let buffers = ndis::net_buffers(list);
+    let Some((&first, &packet)) = buffers.first().zip(packets.first()) else {
+        return status::UNSUCCESSFUL;
+    };
+    for &packet in &packets {
+        kernel.with_packet(packet, |packet| packet.injected += 1);
+    }
+    let Some(clean) = kernel.with_packet(packet, |packet| packet.clean.clone()) else {
+        return status::UNSUCCESSFUL;
+    };
+    let Ok(shape) = Shape::of(&clean, false) else {
+        return status::UNSUCCESSFUL;
+    };
+    if send.endpoint != 0 && !kernel.stack.endpoint_is_open(send.endpoint) {
+        // the socket was closed meanwhile. Which status Windows gives is not documented.
+        for &packet in &packets {
+            kernel.set_fate(packet, Fate::Dropped("endpoint_closed"));
+        }
+        return status::INVALID_HANDLE;
+    }
+    let remote = match remote_address(&send) {
+        Ok(remote) => remote,
+        Err(status) => return status,
+    };
+    // A raw packet comes with its IP header; the layer is shown what follows it.
+    let header = if send.arguments.is_null() {
+        Shape::of(&ndis::copy_out(first), false).map_or(0, |shape| shape.ip_header as u32)
+    } else {
+        0
+    };
+    ndis::advance(kernel, first, header, None);
+    let mut ask = Ask::new(&shape, list);
+    ask.endpoint = send.endpoint;
+    let outcome = ask.outbound_transport(kernel);
+    ndis::retreat(kernel, ledger, first, header, 0);
+    if outcome.action == Action::Block {
+        for &packet in &packets {
+            receive::settle(kernel, packet, list, outcome);
+        }
+        return status::DATA_NOT_ACCEPTED;
+    }
+    for (&packet, &buffer) in packets.iter().zip(&buffers) {
+        let bytes = ndis::copy_out(buffer);
+        if header > 0 {
+            let loopback = kernel
+                .with_packet(packet, |packet| packet.loopback)
+                .unwrap_or(false);
+            leave(kernel, packet, bytes, loopback);
+        } else {
+            wire(kernel, packet, &bytes, remote);
+        }
+    }
+    status::SUCCESS
+}
+
+/// Reads what the driver keeps until completion: a freed structure faults here, as it does in
+/// tcpip!IppProcessAncillaryData.
+fn remote_address(send: &Send) -> Result<Option<IpAddr>, NtStatus> {
+    if send.arguments.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: the driver promised to keep it; if it did not, the fault is reported.
+    let arguments = unsafe { &*send.arguments };
+    if arguments.remoteAddress.is_null() {
+        return Err(status::INVALID_PARAMETER);
+    }
+    let remote = if send.family == 2 {
+        // SAFETY: as above; the family says how long the address is.
+        IpAddr::from(unsafe { arguments.remoteAddress.cast::<[u8; 4]>().read() })
+    } else {
+        // SAFETY: as above.
+        IpAddr::from(unsafe { arguments.remoteAddress.cast::<[u8; 16]>().read() })
+    };
+    if !arguments.controlData.is_null() {
+        for offset in 0..arguments.controlDataLength as usize {
+            // SAFETY: as above.
+            let _read = unsafe {
+                arguments
+                    .controlData
+                    .cast::<u8>()
+                    .add(offset)
+                    .read_volatile()
+            };
+        }
+    }
+    Ok(Some(remote))
+}

@@ -1,0 +1,47 @@
+//! Bug check codes, by number and by the name that the debugger shows.
+
+/// The codes that the simulator stops with.
+pub mod code {
+    /// A spin lock, event or wait misused at an IRQL; a leak at unload; the many rules of Driver Verifier.
+    pub const DRIVER_VERIFIER_DETECTED_VIOLATION: u32 = 0xC4;
+    /// A bad free.
+    pub const BAD_POOL_CALLER: u32 = 0xC2;
+    /// A write outside a block, seen when it is freed.
+    pub const SPECIAL_POOL_DETECTED_MEMORY_CORRUPTION: u32 = 0xC1;
+    /// A touch of a freed block.
+    pub const PAGE_FAULT_IN_FREED_SPECIAL_POOL: u32 = 0xCC;
+    /// A touch behind the end of a block.
+    pub const PAGE_FAULT_BEYOND_END_OF_ALLOCATION: u32 = 0xCD;
+    /// A touch of an address that nothing ever owned.
+    pub const DRIVER_IRQL_NOT_LESS_OR_EQUAL: u32 = 0xD1;
+    /// Code called into an unloaded driver, or it left work behind.
+    pub const DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS: u32 = 0xCE;
+    /// A WFP function was misused in a way that Windows itself stops for.
+    pub const WFP_INVALID_OPERATION: u32 = 0x1D3;
+    /// A rule of the platform's contract was broken that Windows would not notice here. Not a code of Windows.
+    pub const WFPSIM_CONTRACT_VIOLATION: u32 = 0xE057_F001;
+    /// Packets lost, doubled or altered. Not a code of Windows.
+    pub const WFPSIM_PACKET_VIOLATION: u32 = 0xE057_F002;
+    /// Nothing can go on. Not a code of Windows, which would just hang.
+    pub const WFPSIM_HANG: u32 = 0xE057_F003;
+
+    /// The name of a code.
+    pub fn name(code: u32) -> &'static str {
+        match code {
+            DRIVER_VERIFIER_DETECTED_VIOLATION => "DRIVER_VERIFIER_DETECTED_VIOLATION",
+            BAD_POOL_CALLER => "BAD_POOL_CALLER",
+            SPECIAL_POOL_DETECTED_MEMORY_CORRUPTION => "SPECIAL_POOL_DETECTED_MEMORY_CORRUPTION",
+            PAGE_FAULT_IN_FREED_SPECIAL_POOL => "PAGE_FAULT_IN_FREED_SPECIAL_POOL",
+            PAGE_FAULT_BEYOND_END_OF_ALLOCATION => "PAGE_FAULT_BEYOND_END_OF_ALLOCATION",
+            DRIVER_IRQL_NOT_LESS_OR_EQUAL => "DRIVER_IRQL_NOT_LESS_OR_EQUAL",
+            DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS => {
+                "DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS"
+            }
+            WFP_INVALID_OPERATION => "WFP_INVALID_OPERATION",
+            WFPSIM_CONTRACT_VIOLATION => "WFPSIM_CONTRACT_VIOLATION",
+            WFPSIM_PACKET_VIOLATION => "WFPSIM_PACKET_VIOLATION",
+            WFPSIM_HANG => "WFPSIM_HANG",
+            _ => "UNKNOWN_BUG_CHECK",
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The history of each object: who did what to it, when, at which IRQL.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::collections::VecDeque;
+
+use crate::machine::Kernel;
+use crate::machine::ThreadId;
+use crate::machine::Time;
+
+/// How many dead objects are remembered. A use after free comes soon after the free.
+const DEAD_KEPT: usize = 8192;
+
+/// Names an object within one machine. Never used again for another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ObjectId(pub u32);
+
+/// Something that happened to an object.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// When.
+    pub time: Time,
+    /// On which thread; `None` for what the simulator did from outside.
+    pub thread: Option<(ThreadId, u8)>,
+    /// At which level.
+    pub irql: u8,
+    /// What, in the field's words: "referenced", "cloned as 0x…", "freed".
+    pub what: Cow<'static, str>,
+}
+
+struct Object {
+    label: String,
+    events: Vec<Event>,
+}
+
+/// All histories.
+#[derive(Default)]
+pub struct Ledger {
+    objects: RefCell<BTreeMap<ObjectId, Object>>,
+    dead: RefCell<VecDeque<ObjectId>>,
+    next: Cell<u32>,
+}
+
+impl Ledger {
+    /// Begins the history of an object.
+    pub fn begin(&self, label: impl Into<String>) -> ObjectId {
+        let id = ObjectId(self.next.get() + 1);
+        self.next.set(id.0);
+        self.objects.borrow_mut().insert(
+            id,
+            Object {
+                label: label.into(),
+                events: Vec::new(),
+            },
+        );
+        id
+    }
+
+    /// Notes that the object is gone; its history is kept for a while.
+    pub fn end(&self, id: ObjectId) {
+        let mut dead = self.dead.borrow_mut();
+        dead.push_back(id);
+        if dead.len() > DEAD_KEPT
+            && let Some(oldest) = dead.pop_front()
+        {
+            self.objects.borrow_mut().remove(&oldest);
+        }
+    }
+
+    /// What the object is called.
+    pub fn label(&self, id: ObjectId) -> String {
+        self.objects.borrow().get(&id).map_or_else(
+            || "an object no longer remembered".to_owned(),
+            |object| object.label.clone(),
+        )
+    }
+
+    /// What happened to it, oldest first.
+    pub fn events(&self, id: ObjectId) -> Vec<Event> {
+        self.objects
+            .borrow()
+            .get(&id)
+            .map(|object| object.events.clone())
+            .unwrap_or_default()
+    }
+
+    fn push(&self, id: ObjectId, event: Event) {
+        if let Some(object) = self.objects.borrow_mut().get_mut(&id) {
+            object.events.push(event);
+        }
+    }
+}
+
+impl Kernel {
+    /// Notes that something happened to an object, by the running thread.
+    pub(crate) fn note(&self, id: ObjectId, what: impl Into<Cow<'static, str>>) {
+        let thread = self.running_thread();
+        self.ledger.push(
+            id,
+            Event {
+                time: self.now(),
+                irql: thread.as_ref().map_or(0, |thread| thread.irql.get()),
+                thread: thread.map(|thread| (thread.id, thread.processor.get().unwrap_or(0))),
+                what: what.into(),
+            },
+        );
+    }
+}

@@ -1,0 +1,260 @@
+//! A violation, and how it reads.
+
+use std::fmt;
+
+use super::codes::code;
+use super::ledger::Event;
+use super::ledger::ObjectId;
+use super::stack;
+use crate::machine::Kernel;
+use crate::machine::Time;
+use crate::machine::irql;
+use crate::memory::Access;
+use crate::memory::BlockState;
+use crate::memory::Fault;
+
+/// Something that must not happen, with all that is known of it.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    /// The bug check code.
+    pub code: u32,
+    /// Its four parameters.
+    pub parameters: [u64; 4],
+    /// The rule of the platform's contract that it breaks, by number: "A-28", "B-03", "C.1".
+    pub rule: &'static str,
+    /// What was done, in a sentence.
+    pub summary: String,
+    /// The thread that did it.
+    pub thread: String,
+    /// Its interrupt request level.
+    pub irql: u8,
+    /// Its processor.
+    pub processor: Option<u8>,
+    /// When, in 100 ns units since the machine's start.
+    pub time: Time,
+    /// The object concerned, if there is one.
+    pub object: Option<String>,
+    /// What happened to that object before.
+    pub history: Vec<Event>,
+    /// The stack of the thread, resolved.
+    pub stack: Vec<String>,
+    /// The seed that shows it again.
+    pub seed: u64,
+}
+
+impl Violation {
+    /// A violation by the running thread, with its stack.
+    pub(crate) fn new(
+        kernel: &Kernel,
+        code: u32,
+        parameters: [u64; 4],
+        rule: &'static str,
+        summary: impl Into<String>,
+    ) -> Self {
+        Self::with_frames(
+            kernel,
+            code,
+            parameters,
+            rule,
+            summary.into(),
+            &stack::capture(),
+        )
+    }
+
+    fn with_frames(
+        kernel: &Kernel,
+        code: u32,
+        parameters: [u64; 4],
+        rule: &'static str,
+        summary: String,
+        frames: &[usize],
+    ) -> Self {
+        let thread = kernel.running_thread();
+        Self {
+            code,
+            parameters,
+            rule,
+            summary,
+            thread: thread.as_ref().map_or_else(
+                || "(none)".to_owned(),
+                |thread| format!("{} '{}'", thread.id.0, thread.name),
+            ),
+            irql: thread
+                .as_ref()
+                .map_or(irql::PASSIVE, |thread| thread.irql.get()),
+            processor: thread.as_ref().and_then(|thread| thread.processor.get()),
+            time: kernel.now(),
+            object: None,
+            history: Vec::new(),
+            stack: stack::resolve(frames),
+            seed: 0,
+        }
+    }
+
+    /// A rule of Driver Verifier (bug check 0xC4) with its subcode.
+    pub(crate) fn verifier(
+        kernel: &Kernel,
+        subcode: u64,
+        rest: [u64; 3],
+        summary: impl Into<String>,
+        rule: &'static str,
+    ) -> Self {
+        Self::new(
+            kernel,
+            code::DRIVER_VERIFIER_DETECTED_VIOLATION,
+            [subcode, rest[0], rest[1], rest[2]],
+            rule,
+            summary,
+        )
+    }
+
+    /// A rule that only this simulator checks.
+    pub(crate) fn contract(
+        kernel: &Kernel,
+        rule: &'static str,
+        parameters: [u64; 4],
+        summary: impl Into<String>,
+    ) -> Self {
+        Self::new(
+            kernel,
+            code::WFPSIM_CONTRACT_VIOLATION,
+            parameters,
+            rule,
+            summary,
+        )
+    }
+
+    /// Adds the object and its history.
+    pub(crate) fn about(mut self, kernel: &Kernel, object: ObjectId) -> Self {
+        self.object = Some(kernel.ledger.label(object));
+        self.history = kernel.ledger.events(object);
+        self
+    }
+
+    /// A touch of memory that may not be touched.
+    pub(crate) fn from_fault(kernel: &Kernel, fault: &Fault) -> Self {
+        let block = kernel.arena.find(fault.address);
+        let write = u64::from(fault.access == Access::Write);
+        let verb = if fault.access == Access::Write {
+            "wrote to"
+        } else {
+            "read from"
+        };
+        let (code, rule, summary) = match &block {
+            Some(block) if block.state == BlockState::Freed => (
+                code::PAGE_FAULT_IN_FREED_SPECIAL_POOL,
+                "C-61",
+                format!(
+                    "{verb} byte {} of {} after it was freed",
+                    fault.address.wrapping_sub(block.start) as isize,
+                    block.purpose
+                ),
+            ),
+            Some(block) => (
+                code::PAGE_FAULT_BEYOND_END_OF_ALLOCATION,
+                "C-61",
+                format!(
+                    "{verb} byte {} of {}, which has {} bytes",
+                    fault.address.wrapping_sub(block.start) as isize,
+                    block.purpose,
+                    block.size
+                ),
+            ),
+            None => (
+                code::DRIVER_IRQL_NOT_LESS_OR_EQUAL,
+                "C-63",
+                format!(
+                    "{verb} address {:#x}, which belongs to nothing",
+                    fault.address
+                ),
+            ),
+        };
+        let parameters = if code == code::DRIVER_IRQL_NOT_LESS_OR_EQUAL {
+            [
+                fault.address as u64,
+                u64::from(kernel.irql()),
+                write,
+                fault.instruction as u64,
+            ]
+        } else {
+            [fault.address as u64, write, fault.instruction as u64, 0]
+        };
+        let violation = Self::with_frames(kernel, code, parameters, rule, summary, &fault.frames);
+        match block {
+            Some(block) => violation.about(kernel, block.object),
+            None => violation,
+        }
+    }
+
+    /// Nothing can go on.
+    pub(crate) fn hang(kernel: &Kernel, waiting: &[String]) -> Self {
+        let mut summary =
+            "nothing can go on; no thread is ready and no deadline is near".to_owned();
+        for line in waiting {
+            summary.push_str("\n    ");
+            summary.push_str(line);
+        }
+        Self::new(kernel, code::WFPSIM_HANG, [0; 4], "C-50", summary)
+    }
+
+    /// The code's name.
+    pub fn name(&self) -> &'static str {
+        code::name(self.code)
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} ({:x})", self.name(), self.code)?;
+        writeln!(f, "    {}", self.summary)?;
+        writeln!(f, "Arguments:")?;
+        for (index, parameter) in self.parameters.iter().enumerate() {
+            writeln!(f, "Arg{}: {parameter:016x}", index + 1)?;
+        }
+        writeln!(f)?;
+        writeln!(f, "RULE:       {}", self.rule)?;
+        let processor = self
+            .processor
+            .map_or_else(|| "-".to_owned(), |processor| processor.to_string());
+        writeln!(
+            f,
+            "THREAD:     {}  IRQL {}  processor {processor}  at {}",
+            self.thread,
+            self.irql,
+            Seconds(self.time)
+        )?;
+        if let Some(object) = &self.object {
+            writeln!(f, "OBJECT:     {object}")?;
+            writeln!(f, "HISTORY:")?;
+            for event in &self.history {
+                let thread = event.thread.map_or_else(
+                    || "-".to_owned(),
+                    |(id, processor)| format!("thread {} cpu {processor}", id.0),
+                );
+                writeln!(
+                    f,
+                    "    {}  {thread:<16} IRQL {}  {}",
+                    Seconds(event.time),
+                    event.irql,
+                    event.what
+                )?;
+            }
+        }
+        if !self.stack.is_empty() {
+            writeln!(f, "STACK_TEXT:")?;
+            for line in &self.stack {
+                writeln!(f, "    {line}")?;
+            }
+        }
+        writeln!(f, "SEED:       {}", self.seed)
+    }
+}
+
+/// A time of the machine, in seconds with microseconds.
+struct Seconds(Time);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>4}.{:07}s", self.0 / 10_000_000, self.0 % 10_000_000)
+    }
+}

@@ -1,0 +1,5 @@
+//! KMDF.
+
+/// Tables.
+#[derive(Default)]
+pub struct State {}
