@@ -122,7 +122,7 @@ counters! {
     Inline InlineTransportHeaderSize "inline_transport_header_size",
     /// The interface to inject at is not told.
     Inline InlineInterface "inline_interface",
-    /// Inbound with several NET_BUFFERs, which must never be receive-injected.
+    /// Inbound with several NET_BUFFERs, which must never be receive-injected, or several lists in a chain.
     Inline InlineSeveralNetBuffers "inline_several_net_buffers",
     /// Less memory before the packet's data than its headers need (B-04).
     Inline InlineHeadersOutOfReach "inline_headers_out_of_reach",
