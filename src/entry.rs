@@ -104,9 +104,9 @@ impl Global for Tollgate {
 
 impl Driver for Tollgate {
     const CONFIG: DriverConfig = DriverConfig {
-        device_name: utf16!("\\Device\\Tollgate"),
-        symbolic_link: utf16!("\\DosDevices\\Tollgate"),
-        sddl: utf16!("D:P(A;;GA;;;SY)(A;;GA;;;BA)"),
+        device_name: utf16!(tollgate_abi::DEVICE_NAME),
+        symbolic_link: utf16!(tollgate_abi::SYMBOLIC_LINK),
+        sddl: utf16!(tollgate_abi::DEVICE_SDDL),
     };
 
     /// Makes the state. STATUS_INVALID_PARAMETER when the Parameters key says something impossible

@@ -133,15 +133,16 @@ pub const fn encode_ascii<const N: usize>(text: &str) -> [u16; N] {
     units
 }
 
-/// A `&'static` [`WStr`] from an ASCII literal.
+/// A `&'static` [`WStr`] from ASCII text that is known at compile time: a literal or a constant.
 ///
 /// ```
 /// assert_eq!(nt::utf16!("Tollgate").units().len(), 8);
 /// ```
 #[macro_export]
 macro_rules! utf16 {
-    ($text:literal) => {{
-        const UNITS: &[u16] = &$crate::utf16::encode_ascii::<{ $text.len() + 1 }>($text);
+    ($text:expr) => {{
+        const ASCII: &str = $text;
+        const UNITS: &[u16] = &$crate::utf16::encode_ascii::<{ ASCII.len() + 1 }>(ASCII);
         const TEXT: &$crate::utf16::WStr = $crate::utf16::WStr::from_units(UNITS);
         TEXT
     }};
