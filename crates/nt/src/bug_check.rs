@@ -33,16 +33,20 @@ pub fn bug_check(reason: Reason, parameter2: usize, parameter3: usize) -> ! {
         reason = "The discriminant of a field-less enumeration has no other conversion"
     )]
     let code = reason as usize;
-    // SAFETY: KeBugCheckEx may be called in any state and does not return. The parameters are only shown.
-    unsafe {
-        sys::ntddk::KeBugCheckEx(
-            CODE,
-            ulong_ptr(code),
-            ulong_ptr(parameter2),
-            ulong_ptr(parameter3),
-            0,
-        )
+    stop(
+        ulong_ptr(code),
+        ulong_ptr(parameter2),
+        ulong_ptr(parameter3),
+    );
+    loop {
+        core::hint::spin_loop();
     }
+}
+
+/// KeBugCheckEx, which does not return. Bindings differ in whether their type says so, and this function fits both.
+fn stop(parameter1: sys::ULONG_PTR, parameter2: sys::ULONG_PTR, parameter3: sys::ULONG_PTR) {
+    // SAFETY: KeBugCheckEx may be called in any state. The parameters are only shown.
+    unsafe { sys::ntddk::KeBugCheckEx(CODE, parameter1, parameter2, parameter3, 0) };
 }
 
 /// ULONG_PTR is u64 for bindgen on Windows and usize for C's uintptr_t; both are 64 bits wide here.

@@ -19,6 +19,68 @@
 //! Where a call may be made is in its type, too (see [`nt::cx`]): what must not happen on the stack of a classify asks for
 //! [`nt::Passive`], which a classify does not have.
 //!
+//! So these do not compile. To inject or complete on classify's stack (A-47):
+//!
+//! ```compile_fail,E0308
+//! # use wfp::*;
+//! fn classify(cx: &mut nt::Cx, c: &mut Classify<'_>) -> Answer {
+//!     let nbl = c.reference(cx).ok();
+//!     let clone = nbl.as_ref().map(|nbl| nbl.clone_nbl(cx)); // wants &Passive
+//!     c.absorb()
+//! }
+//! ```
+//!
+//! To call out with a spin lock held (C-03):
+//!
+//! ```compile_fail,E0502
+//! # use wfp::*;
+//! fn drain(queue: &nt::spinlock::SpinLock<Option<PendedOperation>>, passive: &mut nt::Passive) {
+//!     let mut queue = queue.lock(passive);
+//!     if let Some(operation) = queue.take() {
+//!         operation.complete(passive, None); // the guard has the token
+//!     }
+//! }
+//! ```
+//!
+//! To touch anything after a successful injection (A-43), or complete twice (A-71):
+//!
+//! ```compile_fail,E0382
+//! # use wfp::*;
+//! fn allow<C: Completion>(
+//!     passive: &nt::Passive,
+//!     handle: &InjectionHandle,
+//!     operation: PendedOperation,
+//!     prepared: Prepared<ReceiveTo, C>,
+//! ) {
+//!     operation.complete(passive, Some(prepared.nbl()));
+//!     if handle.inject_receive(passive, prepared).is_ok() {
+//!         let length = prepared.nbl().data_length(); // moved
+//!     }
+//! }
+//! ```
+//!
+//! To use the original while its start is moved, or keep a packet's view beyond classify (A-12):
+//!
+//! ```compile_fail,E0505
+//! # use wfp::*;
+//! fn rebuild(passive: &nt::Passive, mut nbl: NblRef) {
+//!     let retreated = nbl.retreat(passive, 40);
+//!     drop(nbl); // borrowed until the advance
+//!     drop(retreated);
+//! }
+//! ```
+//!
+//! To end a classify without an answer:
+//!
+//! ```compile_fail,E0308
+//! # use wfp::*;
+//! fn classify(cx: &mut nt::Cx, c: &mut Classify<'_>) -> Answer {
+//!     if c.may_write() {
+//!         return c.block();
+//!     }
+//! }
+//! ```
+//!
 //! What safe code can and cannot do with this crate, surface by surface, is argued in its docs/soundness.md. Rule numbers
 //! (`A-42`, `B-03`, ...) are those of the platform contract, docs/wfp-contract.md.
 
