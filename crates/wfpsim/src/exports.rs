@@ -27,6 +27,7 @@ pub fn all() -> impl Iterator<Item = &'static Export> {
         crate::nt::EXPORTS,
         crate::ndis::EXPORTS,
         crate::fwp::EXPORTS,
+        crate::wdf::EXPORTS,
     ]
     .into_iter()
     .flatten()
@@ -168,6 +169,7 @@ pub(crate) mod level {
 macro_rules! call_driver {
     ($kernel:expr, $address:expr, fn($($ty:ty),* $(,)?) $(-> $ret:ty)?, $($arg:expr),* $(,)?) => {{
         let address: usize = $address;
+        $crate::driver::require_loaded($kernel, address);
         match $kernel.convention() {
             $crate::machine::Convention::Host => {
                 // SAFETY: the driver gave this address as a function of this prototype; if it lied, the fault is reported.

@@ -82,4 +82,9 @@ impl super::State {
     pub(crate) fn open_injection_handles(&self) -> usize {
         self.injection_handles.borrow().len()
     }
+
+    /// Injections whose completion functions have not returned.
+    pub(crate) fn pending_injections(&self) -> usize {
+        self.injection_handles.borrow().values().map(|handle| handle.pending as usize).sum()
+    }
 }

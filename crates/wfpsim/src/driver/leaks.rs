@@ -1,0 +1,253 @@
+//! What a driver left behind when its last function had returned.
+
+use std::collections::BTreeMap;
+
+use crate::machine::Kernel;
+use crate::machine::ThreadId;
+use crate::memory::Block;
+use crate::memory::Purpose;
+use crate::verifier::ObjectId;
+use crate::verifier::Violation;
+use crate::verifier::code;
+
+/// How many of each kind were left behind; kinds with none are not in it.
+///
+/// The kinds: `pool`, `nbl_reference`, `clone`, `pended_operation`, `injection_handle`, `injection`, `callout`,
+/// `filter_object`, `engine_session`, `bfe_subscription`, `thread`, `thread_object`, `wdf_object`.
+pub type Leaks = BTreeMap<&'static str, u64>;
+
+/// Everything found.
+pub(super) struct Found {
+    pool: Vec<Block>,
+    /// Net buffer lists with their references, and whether each is a clone.
+    lists: Vec<(ObjectId, u32, bool)>,
+    pended: Vec<ObjectId>,
+    injection_handles: usize,
+    injections: usize,
+    callouts: usize,
+    filter_objects: usize,
+    sessions: (usize, usize, usize),
+    subscriptions: usize,
+    threads: Vec<ThreadId>,
+    thread_objects: Vec<ObjectId>,
+    wdf_objects: Vec<ObjectId>,
+}
+
+pub(super) fn find(kernel: &Kernel) -> Found {
+    let mut pool = kernel.arena.live_blocks();
+    pool.retain(|block| matches!(block.purpose, Purpose::Pool(_)));
+    Found {
+        pool,
+        lists: kernel.ndis.kept(),
+        pended: kernel.fwp.pended_operations(),
+        injection_handles: kernel.fwp.open_injection_handles(),
+        injections: kernel.fwp.pending_injections(),
+        callouts: kernel.fwp.registered_callouts(),
+        filter_objects: kernel.fwp.added_objects(),
+        sessions: kernel.fwp.open_management(),
+        subscriptions: kernel.fwp.subscriptions(),
+        threads: kernel.nt.threads(kernel),
+        thread_objects: kernel.nt.held_objects(),
+        wdf_objects: crate::wdf::unfinished_initializers(kernel),
+    }
+}
+
+impl Found {
+    fn clones(&self) -> impl Iterator<Item = ObjectId> {
+        self.lists.iter().filter(|list| list.2).map(|list| list.0)
+    }
+
+    fn references(&self) -> u64 {
+        self.lists.iter().map(|list| u64::from(list.1)).sum()
+    }
+
+    /// The counts by kind.
+    pub fn counts(&self) -> Leaks {
+        let (sessions, enumerations, memory) = self.sessions;
+        let counts = [
+            ("pool", self.pool.len() as u64),
+            ("nbl_reference", self.references()),
+            ("clone", self.clones().count() as u64),
+            ("pended_operation", self.pended.len() as u64),
+            ("injection_handle", self.injection_handles as u64),
+            ("injection", self.injections as u64),
+            ("callout", self.callouts as u64),
+            ("filter_object", self.filter_objects as u64),
+            ("engine_session", (sessions + enumerations + memory) as u64),
+            ("bfe_subscription", self.subscriptions as u64),
+            ("thread", self.threads.len() as u64),
+            ("thread_object", self.thread_objects.len() as u64),
+            ("wdf_object", self.wdf_objects.len() as u64),
+        ];
+        counts.into_iter().filter(|&(_, count)| count > 0).collect()
+    }
+}
+
+/// Records a violation for each kind. Gives the one for threads that still run back, because the machine cannot go on
+/// after it.
+pub(super) fn report(kernel: &Kernel, found: &Found, when: &str, driver: u64) -> Option<Violation> {
+    let counts = found.counts();
+    let count = |kind: &str| counts.get(kind).copied().unwrap_or(0);
+    let about = |violation: Violation, object: Option<ObjectId>| match object {
+        Some(object) => violation.about(kernel, object),
+        None => violation,
+    };
+
+    if !found.pool.is_empty() {
+        let summary = format!(
+            "{when} with {} pool blocks not freed:{}",
+            found.pool.len(),
+            told(kernel, &found.pool)
+        );
+        let violation = Violation::verifier(
+            kernel,
+            0x62,
+            [driver, 0, found.pool.len() as u64],
+            summary,
+            "C-62",
+        );
+        kernel.record(about(
+            violation,
+            found.pool.first().map(|block| block.object),
+        ));
+    }
+
+    // Kind, rule, what it reads as, and the first object of the kind.
+    let referenced = found
+        .lists
+        .iter()
+        .find(|list| list.1 > 0)
+        .map(|list| list.0);
+    let contract = [
+        (
+            "nbl_reference",
+            "A-28",
+            "references on net buffer lists not given back",
+            referenced,
+        ),
+        (
+            "clone",
+            "A-39",
+            "cloned net buffer lists not freed",
+            found.clones().next(),
+        ),
+        (
+            "pended_operation",
+            "A-71",
+            "pended operations not completed",
+            found.pended.first().copied(),
+        ),
+        (
+            "injection_handle",
+            "A-06",
+            "injection handles not destroyed",
+            None,
+        ),
+        (
+            "injection",
+            "A-57",
+            "injections whose completion function has not returned",
+            None,
+        ),
+        (
+            "filter_object",
+            "A-11",
+            "providers, sublayers, callouts and filters still in the filter engine",
+            None,
+        ),
+        (
+            "engine_session",
+            "A-11",
+            "sessions, enumerations and returned objects of the filter engine not given back",
+            None,
+        ),
+        (
+            "thread_object",
+            "C-04",
+            "thread objects still held by reference or handle",
+            found.thread_objects.first().copied(),
+        ),
+        (
+            "wdf_object",
+            "D-02",
+            "WDFDEVICE_INIT structures neither freed nor made devices of",
+            found.wdf_objects.first().copied(),
+        ),
+    ];
+    for (kind, rule, what, object) in contract {
+        if count(kind) > 0 {
+            let summary = format!("{when} with {} {what}", count(kind));
+            kernel.record(about(
+                Violation::contract(kernel, rule, [driver, count(kind), 0, 0], summary),
+                object,
+            ));
+        }
+    }
+
+    // Windows goes on until it next calls, and stops then; with the driver gone here, that is certain to come.
+    for (kind, what) in [
+        ("callout", "callouts registered"),
+        (
+            "bfe_subscription",
+            "subscriptions to the filter engine's state",
+        ),
+    ] {
+        if count(kind) > 0 {
+            kernel.record(unloaded(
+                kernel,
+                "A-06",
+                driver,
+                format!("{when} with {} {what}", count(kind)),
+            ));
+        }
+    }
+    (!found.threads.is_empty()).then(|| {
+        unloaded(
+            kernel,
+            "C-04",
+            driver,
+            format!(
+                "{when} with {} of its threads still running",
+                found.threads.len()
+            ),
+        )
+    })
+}
+
+fn unloaded(kernel: &Kernel, rule: &'static str, driver: u64, summary: String) -> Violation {
+    Violation::new(
+        kernel,
+        code::DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS,
+        [driver, 0, 0, 0],
+        rule,
+        summary,
+    )
+}
+
+/// The blocks by tag, and the first few of them.
+fn told(kernel: &Kernel, pool: &[Block]) -> String {
+    let mut tags: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    for block in pool {
+        let entry = tags.entry(block.purpose.to_string()).or_default();
+        *entry = (entry.0 + 1, entry.1 + block.size);
+    }
+    let mut lines = String::new();
+    for (tag, (blocks, bytes)) in tags {
+        lines.push_str(&format!("\n    {tag}: {blocks} blocks, {bytes} bytes"));
+    }
+    for block in pool.iter().take(4) {
+        lines.push_str(&format!(
+            "\n    {:#x}: {}",
+            block.start,
+            kernel.ledger.label(block.object)
+        ));
+        for event in kernel.ledger.events(block.object) {
+            let thread = event.thread.map_or(0, |(thread, _)| thread.0);
+            lines.push_str(&format!(
+                ", {} by thread {thread} at {}",
+                event.what, event.time
+            ));
+        }
+    }
+    lines
+}

@@ -1,0 +1,415 @@
+//! Requests from user mode, their buffers and their completion (D-06).
+
+use std::ffi::c_void;
+
+use wdk_sys_portable::STATUS_CANCELLED;
+use wdk_sys_portable::STATUS_PENDING;
+use wdk_sys_portable::WDFREQUEST;
+
+use super::device::Device;
+use super::device::Opened;
+use super::object;
+use super::object::Attributes;
+use super::object::Kind;
+use super::queue;
+use crate::machine::Kernel;
+use crate::machine::Random;
+use crate::memory::Purpose;
+use crate::nt::NtStatus;
+use crate::nt::status;
+use crate::verifier::Violation;
+use crate::verifier::code;
+
+/// WDF_REQUEST_FATAL_ERROR_CODES of wdfbugcodes.h, parameter 2.
+const INFORMATION_LENGTH_MISMATCH: u64 = 0x4;
+
+/// How a control code says that its buffers are passed: its two low bits.
+const METHOD_BUFFERED: u32 = 0;
+const METHOD_NEITHER: u32 = 3;
+
+/// A buffer of a request.
+#[derive(Clone, Copy, Default)]
+struct Buffer {
+    /// 0 if there is none.
+    address: usize,
+    length: usize,
+}
+
+/// A request for a control code.
+pub(super) struct Request {
+    pub queue: usize,
+    /// Whether the driver has it.
+    pub presented: bool,
+    code: u32,
+    input: Buffer,
+    output: Buffer,
+    /// Blocks that go when it is completed.
+    blocks: Vec<usize>,
+    /// What the system buffer was filled with where no input lies.
+    filling: u64,
+}
+
+/// The numbers that a system buffer is filled with: no other request's, so that a word left as it was can be told.
+fn fill(filling: u64) -> impl Iterator<Item = u64> {
+    let numbers = Random::new(filling);
+    std::iter::repeat_with(move || numbers.bits())
+}
+
+/// Sends a control code as user mode does, and waits for the answer: the status, and the bytes that reached the sender.
+pub(crate) fn device_control(
+    kernel: &Kernel,
+    opened: Opened,
+    code: u32,
+    input: &[u8],
+    output_length: usize,
+) -> (NtStatus, Vec<u8>) {
+    let Some(queue) =
+        object::find::<Device, _>(kernel, opened.device, |device| device.default_queue).flatten()
+    else {
+        return (status::INVALID_DEVICE_REQUEST, Vec::new());
+    };
+    let handle = make(kernel, queue, code, input, output_length);
+    if !queue::take_turn(kernel, queue) {
+        finish(kernel, "the framework", handle, STATUS_CANCELLED, 0);
+    } else if let Some(presentation) = queue::callback(kernel, queue) {
+        object::find::<Request, _>(kernel, handle, |request| request.presented = true);
+        if let Some(ledger) = object::ledger(kernel, handle) {
+            kernel.note(ledger, "presented to the driver");
+        }
+        queue::present(
+            kernel,
+            queue,
+            handle,
+            &presentation,
+            (output_length, input.len()),
+            code,
+        );
+    } else {
+        finish(
+            kernel,
+            "the framework",
+            handle,
+            status::INVALID_DEVICE_REQUEST,
+            0,
+        );
+        queue::completed(kernel, queue);
+    }
+    let answered = move |kernel: &Kernel| kernel.wdf.completed.borrow().contains_key(&handle);
+    kernel.block(
+        format!("the driver to complete the request for control code {code:#x} (D-06)"),
+        None,
+        answered,
+    );
+    kernel
+        .wdf
+        .completed
+        .borrow_mut()
+        .remove(&handle)
+        .unwrap_or((status::UNSUCCESSFUL, Vec::new()))
+}
+
+/// Makes a request with its buffers, as the I/O manager does for the code's method.
+fn make(kernel: &Kernel, queue: usize, code: u32, input: &[u8], output_length: usize) -> usize {
+    let request = Request {
+        queue,
+        presented: false,
+        code,
+        input: Buffer {
+            address: 0,
+            length: input.len(),
+        },
+        output: Buffer {
+            address: 0,
+            length: output_length,
+        },
+        blocks: Vec::new(),
+        filling: 0,
+    };
+    let handle = object::insert(kernel, Kind::Request(request), None, Attributes::default());
+    // A stream of its own for each request, which takes nothing from the machine's.
+    let filling = kernel.config.seed ^ (handle as u64).rotate_left(32);
+    let method = code & 3;
+    let system = match method {
+        METHOD_BUFFERED => buffer(
+            kernel,
+            "system buffer of a request",
+            input.len().max(output_length),
+            filling,
+        ),
+        METHOD_NEITHER => 0,
+        _ => buffer(kernel, "system buffer of a request", input.len(), filling),
+    };
+    if system != 0 {
+        // SAFETY: the buffer was just made, at least as long as the input.
+        unsafe { (system as *mut u8).copy_from_nonoverlapping(input.as_ptr(), input.len()) };
+    }
+    let direct = match method {
+        METHOD_BUFFERED | METHOD_NEITHER => 0,
+        _ => buffer(
+            kernel,
+            "locked pages of a request's output",
+            output_length,
+            0,
+        ),
+    };
+    object::find::<Request, _>(kernel, handle, |request| {
+        request.input.address = system;
+        request.output.address = if method == METHOD_BUFFERED {
+            system
+        } else {
+            direct
+        };
+        request.blocks = [system, direct]
+            .into_iter()
+            .filter(|&block| block != 0)
+            .collect();
+        request.filling = filling;
+    });
+    handle
+}
+
+/// Makes a buffer of `length` bytes; 0 if it has none.
+fn buffer(kernel: &Kernel, label: &str, length: usize, filling: u64) -> usize {
+    if length == 0 {
+        return 0;
+    }
+    let ledger = kernel.ledger.begin(label);
+    let block = kernel
+        .arena
+        .allocate(length, Purpose::Object, ledger, true)
+        .as_ptr();
+    kernel.note(ledger, "allocated");
+    let bytes: Vec<u8> = fill(filling)
+        .flat_map(u64::to_le_bytes)
+        .take(length)
+        .collect();
+    // SAFETY: the block was just made with this length.
+    unsafe { block.copy_from_nonoverlapping(bytes.as_ptr(), length) };
+    block as usize
+}
+
+pub(super) fn retrieve_input(
+    kernel: &Kernel,
+    request: WDFREQUEST,
+    minimum: usize,
+    buffer: *mut *mut c_void,
+    length: *mut usize,
+) -> NtStatus {
+    let (code, found) = object::with::<Request, _>(
+        kernel,
+        "WdfRequestRetrieveInputBuffer",
+        request as usize,
+        |request| (request.code, request.input),
+    );
+    retrieve(
+        kernel,
+        "WdfRequestRetrieveInputBuffer",
+        code,
+        found,
+        minimum,
+        buffer,
+        length,
+    )
+}
+
+pub(super) fn retrieve_output(
+    kernel: &Kernel,
+    request: WDFREQUEST,
+    minimum: usize,
+    buffer: *mut *mut c_void,
+    length: *mut usize,
+) -> NtStatus {
+    let (code, found) = object::with::<Request, _>(
+        kernel,
+        "WdfRequestRetrieveOutputBuffer",
+        request as usize,
+        |request| (request.code, request.output),
+    );
+    retrieve(
+        kernel,
+        "WdfRequestRetrieveOutputBuffer",
+        code,
+        found,
+        minimum,
+        buffer,
+        length,
+    )
+}
+
+fn retrieve(
+    kernel: &Kernel,
+    function: &'static str,
+    code: u32,
+    found: Buffer,
+    minimum: usize,
+    buffer: *mut *mut c_void,
+    length: *mut usize,
+) -> NtStatus {
+    super::require_parameter(kernel, function, "Buffer", buffer.cast());
+    // SAFETY: the driver's pointer; a bad one faults and is reported.
+    unsafe { buffer.write(std::ptr::null_mut()) };
+    if !length.is_null() {
+        // SAFETY: as above.
+        unsafe { length.write(0) };
+    }
+    if code & 3 == METHOD_NEITHER {
+        return status::INVALID_DEVICE_REQUEST;
+    }
+    // No length at all is too small for every minimum, 0 included.
+    if found.length == 0 || found.length < minimum {
+        return status::BUFFER_TOO_SMALL;
+    }
+    // Locking down pages for a direct transfer, and nothing else here, can fail.
+    if code & 3 != METHOD_BUFFERED && kernel.fails(function) {
+        return status::INSUFFICIENT_RESOURCES;
+    }
+    // SAFETY: as above.
+    unsafe { buffer.write(found.address as *mut c_void) };
+    if !length.is_null() {
+        // SAFETY: as above.
+        unsafe { length.write(found.length) };
+    }
+    status::SUCCESS
+}
+
+pub(super) fn complete(kernel: &Kernel, request: WDFREQUEST, status: NtStatus) {
+    complete_for_driver(kernel, "WdfRequestComplete", request, status, 0);
+}
+
+pub(super) fn complete_with_information(
+    kernel: &Kernel,
+    request: WDFREQUEST,
+    status: NtStatus,
+    information: u64,
+) {
+    complete_for_driver(
+        kernel,
+        "WdfRequestCompleteWithInformation",
+        request,
+        status,
+        information as usize,
+    );
+}
+
+fn complete_for_driver(
+    kernel: &Kernel,
+    function: &str,
+    request: WDFREQUEST,
+    status: NtStatus,
+    information: usize,
+) {
+    let handle = request as usize;
+    let (queue, output, input, code) =
+        object::with::<Request, _>(kernel, function, handle, |request| {
+            (
+                request.queue,
+                request.output.length,
+                request.input.length,
+                request.code,
+            )
+        });
+    let stop = |violation: Violation| match object::ledger(kernel, handle) {
+        Some(object) => kernel.bug_check(violation.about(kernel, object)),
+        None => kernel.bug_check(violation),
+    };
+    if status == STATUS_PENDING {
+        let summary = format!("{function} was given STATUS_PENDING, which completes nothing");
+        stop(Violation::contract(
+            kernel,
+            "D-06",
+            [handle as u64, 0, 0, 0],
+            summary,
+        ));
+    }
+    if information > output {
+        let summary = format!(
+            "{function} was given Information {information}, and the output buffer has {output} bytes"
+        );
+        let parameters = [
+            super::WDF_REQUEST_FATAL_ERROR,
+            INFORMATION_LENGTH_MISMATCH,
+            information as u64,
+            output as u64,
+        ];
+        stop(Violation::new(
+            kernel,
+            code::WDF_VIOLATION,
+            parameters,
+            "D-06",
+            summary,
+        ));
+    }
+    if !is_error(status)
+        && code & 3 == METHOD_BUFFERED
+        && let Some(offset) = untouched(kernel, handle, input, information)
+    {
+        let summary = format!(
+            "{function} was given Information {information}, and byte {offset} of the output was never written: it shows user mode what was in kernel memory before"
+        );
+        stop(Violation::contract(
+            kernel,
+            "D-06",
+            [handle as u64, information as u64, offset as u64, 0],
+            summary,
+        ));
+    }
+    finish(kernel, function, handle, status, information);
+    queue::completed(kernel, queue);
+}
+
+/// Whether a status is an error: then no output reaches the sender.
+fn is_error(status: NtStatus) -> bool {
+    status.cast_unsigned() >> 30 == 3
+}
+
+/// The first word of the output, beyond the sender's own input, that is still as the system buffer was made.
+fn untouched(kernel: &Kernel, handle: usize, from: usize, to: usize) -> Option<usize> {
+    let (address, filling) = object::find::<Request, _>(kernel, handle, |request| {
+        (request.output.address, request.filling)
+    })?;
+    fill(filling)
+        .enumerate()
+        .map(|(index, word)| (index * 8, word))
+        .take_while(|(offset, _)| offset + 8 <= to)
+        .find_map(|(offset, word)| {
+            // SAFETY: the word lies in the output, whose length was compared, of a request that is not completed.
+            let now = unsafe { ((address + offset) as *const u64).read_unaligned() };
+            (offset >= from && now == word).then_some(offset)
+        })
+}
+
+/// Ends a request: output to the sender, buffers and handle freed.
+fn finish(kernel: &Kernel, by: &str, handle: usize, status: NtStatus, information: usize) {
+    let Some((output, blocks)) = object::find::<Request, _>(kernel, handle, |request| {
+        (request.output, std::mem::take(&mut request.blocks))
+    }) else {
+        return;
+    };
+    let copied = if is_error(status) || output.address == 0 {
+        0
+    } else {
+        information
+    };
+    let mut bytes = vec![0; copied];
+    // SAFETY: Information was compared with the length of the output, and its block is still alive.
+    unsafe {
+        bytes
+            .as_mut_ptr()
+            .copy_from_nonoverlapping(output.address as *const u8, copied)
+    };
+    if let Some(ledger) = object::ledger(kernel, handle) {
+        kernel.note(
+            ledger,
+            format!("completed by {by} with status {status:#010x}, Information {information}"),
+        );
+    }
+    for block in blocks {
+        crate::nt::free_blocks(kernel, &[block], "freed: the request was completed");
+    }
+    object::remove(kernel, handle, "gone");
+    kernel
+        .wdf
+        .completed
+        .borrow_mut()
+        .insert(handle, (status, bytes));
+}
