@@ -72,7 +72,7 @@
 //!
 //! To end a classify without an answer:
 //!
-//! ```compile_fail,E0308
+//! ```compile_fail,E0317
 //! # use wfp::*;
 //! fn classify(cx: &mut nt::Cx, c: &mut Classify<'_>) -> Answer {
 //!     if c.may_write() {
