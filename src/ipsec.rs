@@ -33,6 +33,23 @@ pub fn effective_retreat(plan: &InboundPlan, now: u32) -> Option<Retreat> {
     (retreated == plan.transport_header_size).then_some(Retreat::IpHeaderOnly(plan.ip_header_size))
 }
 
+/// Whether a list whose first NET_BUFFER has this offset and length begins with the held packet's IP header.
+///
+/// Asked after the retreat, because the one before may have been worked out too early: the worker can be quicker than
+/// the return of the classify, and the stack's own retreat comes after that. Wherever the packet was when
+/// either began, its IP header lies where it lay and its length from there on is what it was. The length alone
+/// tells too when NDIS had no room and put an MDL of its own in front, which moves every offset (B-01).
+#[must_use]
+pub fn begins_with_ip_header(plan: &InboundPlan, offset: Option<u32>, length: Option<u32>) -> bool {
+    offset == plan.data_offset.checked_sub(plan.retreat()) && is_whole(plan, length)
+}
+
+/// Whether a list of this length is the held packet from its IP header on.
+#[must_use]
+pub fn is_whole(plan: &InboundPlan, length: Option<u32>) -> bool {
+    length.is_some() && length == plan.data_length.checked_add(plan.retreat())
+}
+
 /// Why an IP header is rebuilt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rebuild {
@@ -143,6 +160,7 @@ mod tests {
     fn plan(data_offset: u32, ip_header_size: u32, transport_header_size: u32) -> InboundPlan {
         InboundPlan {
             data_offset,
+            data_length: 1000,
             ip_header_size,
             transport_header_size,
             interface_index: 1,
@@ -196,6 +214,43 @@ mod tests {
                 "offset {now}"
             );
         }
+    }
+
+    /// What DataOffset and DataLength become when the stack and the worker retreat, in whatever order.
+    fn after(plan: &InboundPlan, retreats: &[u32]) -> (Option<u32>, Option<u32>) {
+        let by: u32 = retreats.iter().sum();
+        (
+            plan.data_offset.checked_sub(by),
+            Some(plan.data_length + by),
+        )
+    }
+
+    #[test]
+    fn a_stack_that_retreats_under_the_workers_hands_is_noticed_before_anything_is_cloned() {
+        let plan = plan(154, 20, 20);
+        for right in [&[40][..], &[20, 20]] {
+            let (offset, length) = after(&plan, right);
+            assert!(begins_with_ip_header(&plan, offset, length), "{right:?}");
+        }
+        for wrong in [&[20][..], &[20, 40], &[40, 20], &[]] {
+            let (offset, length) = after(&plan, wrong);
+            assert!(!begins_with_ip_header(&plan, offset, length), "{wrong:?}");
+        }
+        assert!(
+            !begins_with_ip_header(&plan, None, None),
+            "no NET_BUFFER any more"
+        );
+    }
+
+    #[test]
+    fn an_mdl_that_ndis_put_in_front_is_noticed_though_the_offset_looks_right() {
+        // Without a link header the IP header lies at offset 0, and so do the data in a new MDL of the retreat's size.
+        let plan = plan(40, 20, 20);
+        assert!(
+            !begins_with_ip_header(&plan, Some(0), Some(1000 + 20 + 40)),
+            "B-04"
+        );
+        assert!(begins_with_ip_header(&plan, Some(0), Some(1000 + 40)));
     }
 
     #[test]

@@ -140,6 +140,8 @@ pub struct InboundShape {
     pub sub_interface_index: Option<u32>,
     /// NET_BUFFER_DATA_OFFSET of the first NET_BUFFER; `None` when there is no NET_BUFFER.
     pub data_offset: Option<u32>,
+    /// NET_BUFFER_DATA_LENGTH of the first NET_BUFFER; `None` when there is no NET_BUFFER.
+    pub data_length: Option<u32>,
     /// How many NET_BUFFERs there are.
     pub net_buffers: usize,
     /// IS_LOOPBACK.
@@ -168,6 +170,8 @@ pub struct OutboundShape {
 pub struct InboundPlan {
     /// NET_BUFFER_DATA_OFFSET of the first NET_BUFFER during the classify.
     pub data_offset: u32,
+    /// NET_BUFFER_DATA_LENGTH of the first NET_BUFFER during the classify.
+    pub data_length: u32,
     /// Bytes of the IP header, with everything before the transport header.
     pub ip_header_size: u32,
     /// Bytes between the IP header and the data: none for ICMP.
@@ -316,6 +320,7 @@ fn inbound(shape: &InboundShape) -> Result<InboundPlan, Inline> {
         return Err(Inline::SeveralNetBuffers);
     }
     let data_offset = shape.data_offset.ok_or(Inline::NoPacket)?;
+    let data_length = shape.data_length.ok_or(Inline::NoPacket)?;
     let ip_header_size = shape.ip_header_size.ok_or(Inline::IpHeaderSize)?;
     if ip_header_size < smallest_ip_header(shape.family) {
         return Err(Inline::IpHeaderSize);
@@ -343,6 +348,7 @@ fn inbound(shape: &InboundShape) -> Result<InboundPlan, Inline> {
     };
     Ok(InboundPlan {
         data_offset,
+        data_length,
         ip_header_size,
         transport_header_size,
         interface_index,

@@ -9,7 +9,7 @@ use nt::signal::{Signal, Wake};
 use nt::time::{InterruptTime, sleep};
 use nt::{NtStatus, Passive};
 use tollgate_abi::Counter;
-use wfp::{ClonedNbl, Completion, PendedOperation, Prepared, ReceiveTo, SendTo};
+use wfp::{ClonedNbl, Completion, PendedOperation, Prepared, ReceiveTo, RetreatError, SendTo};
 
 use crate::counters::Counters;
 use crate::entry::Tollgate;
@@ -22,6 +22,9 @@ use core::time::Duration;
 /// How often the worker looks again, while the driver is stopped, for places that were given and not used yet. A
 /// classify has one for microseconds.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
+/// How often a packet is tried to be cloned from its IP header on: once more than the stack can get in between.
+const TRIES: u32 = 2;
 
 /// The outcome of one held packet: the counter of its success, or of what it was dropped for.
 type Outcome = Result<Counter, Counter>;
@@ -144,23 +147,7 @@ fn inbound(
     mut packet: InboundPacket,
     pended: Option<PendedOperation>,
 ) -> Outcome {
-    let now = packet.nbl.data_offset().ok_or(Counter::DroppedOffset)?;
-    let by = match ipsec::effective_retreat(&packet.plan, now).ok_or(Counter::DroppedOffset)? {
-        Retreat::Full(by) => by,
-        Retreat::IpHeaderOnly(by) => {
-            tollgate.count(Counter::StackRetreated);
-            by
-        }
-    };
-    // The retreat lasts until the clone is made: the original goes back to its offset at the end of this block (A-25,
-    // B-03).
-    let mut clone = {
-        let retreated = packet
-            .nbl
-            .retreat(passive, by)
-            .map_err(|_| Counter::DroppedRetreat)?;
-        retreated.clone_nbl().map_err(|_| Counter::DroppedClone)?
-    };
+    let mut clone = clone_from_ip_header(tollgate, passive, &mut packet)?;
     if let Some(why) = why_rebuild(passive, &packet, &clone)? {
         let header = wfp::Rebuild {
             source: packet.source,
@@ -196,6 +183,42 @@ fn inbound(
         .inject_receive(passive, prepared)
         .map_err(|_| Counter::DroppedInjectReceive)?;
     Ok(Counter::ReinjectedReceive)
+}
+
+/// Retreats an inbound packet to its IP header, for as long as it takes to clone it from there (A-25, B-03).
+///
+/// The worker may be at it before the classify has returned on another processor, and then the stack's own retreat comes
+/// between any two steps here. So each step is checked for what it did; when the stack was there meanwhile, it
+/// is done once more from where the packet is now. The stack retreats once. IRQL = PASSIVE_LEVEL.
+fn clone_from_ip_header(
+    tollgate: &Tollgate,
+    passive: &Passive,
+    packet: &mut InboundPacket,
+) -> Result<ClonedNbl, Counter> {
+    for _ in 0..TRIES {
+        let now = packet.nbl.data_offset().ok_or(Counter::DroppedOffset)?;
+        let retreat = ipsec::effective_retreat(&packet.plan, now).ok_or(Counter::DroppedOffset)?;
+        let (Retreat::Full(by) | Retreat::IpHeaderOnly(by)) = retreat;
+        let retreated = match packet.nbl.retreat(passive, by) {
+            Ok(retreated) => retreated,
+            // There was room at classify, so somebody has used it since.
+            Err(RetreatError::NoHeadroom { .. }) => continue,
+            Err(_) => return Err(Counter::DroppedRetreat),
+        };
+        let (offset, length) = (retreated.data_offset(), retreated.data_length());
+        if !ipsec::begins_with_ip_header(&packet.plan, offset, length) {
+            continue;
+        }
+        let clone = retreated.clone_nbl().map_err(|_| Counter::DroppedClone)?;
+        // The clone's own length does not change any more, whatever happens to the original.
+        if ipsec::is_whole(&packet.plan, clone.data_length()) {
+            if let Retreat::IpHeaderOnly(_) = retreat {
+                tollgate.count(Counter::StackRetreated);
+            }
+            return Ok(clone);
+        }
+    }
+    Err(Counter::DroppedOffset)
 }
 
 /// Looks at the clone's own header, for what nobody told of it. IRQL = PASSIVE_LEVEL.

@@ -82,6 +82,7 @@ pub fn inbound_shape(classify: &Classify<'_>) -> Option<InboundShape> {
             .or_else(|| classify.interface_index()),
         sub_interface_index: classify.sub_interface_index(),
         data_offset: nbl.data_offset(),
+        data_length: nbl.data_length(),
         net_buffers: nbl.net_buffers(),
         loopback: flag(classify, ConditionFlags::IS_LOOPBACK),
         fragment: flag(classify, ConditionFlags::IS_FRAGMENT)
