@@ -5,12 +5,14 @@
 //! where another thread may run first, and a seed decides. Everything a driver can reach lies in [`memory`] with guard
 //! pages. A driver is linked into the same process and calls the kernel's functions by their own names ([`exports`]).
 
+pub mod driver;
 pub mod exports;
 mod fwp;
 pub mod machine;
 pub mod memory;
 mod ndis;
 mod nt;
+pub mod replay;
 pub mod stack;
 pub mod verifier;
 mod wdf;

@@ -17,7 +17,6 @@ use wfpsim::Machine;
 use wfpsim::machine::irql;
 use wfpsim::stack::Fate;
 use wfpsim::stack::Received;
-use wfpsim::stack::Security;
 
 /// What the small driver below keeps between classify and worker. One test uses it, so one static will do.
 static HELD: AtomicPtr<NET_BUFFER_LIST> = AtomicPtr::new(null_mut());
@@ -194,11 +193,7 @@ fn one_pended_accept_is_reinjected_and_delivered_with_its_bytes() {
         0,
         b"",
     );
-    let packet = machine.receive(Received {
-        clean: syn.clone(),
-        security: Security::Clear,
-        reassembled: false,
-    });
+    let packet = machine.receive(Received::plain(syn.clone()));
     machine.run();
     assert_eq!(
         machine.packet(packet).map(|packet| packet.fate),

@@ -85,6 +85,10 @@ impl super::State {
 
     /// Injections whose completion functions have not returned.
     pub(crate) fn pending_injections(&self) -> usize {
-        self.injection_handles.borrow().values().map(|handle| handle.pending as usize).sum()
+        self.injection_handles
+            .borrow()
+            .values()
+            .map(|handle| handle.pending as usize)
+            .sum()
     }
 }

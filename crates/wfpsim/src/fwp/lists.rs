@@ -15,7 +15,9 @@ use crate::verifier::Violation;
 
 pub(super) fn reference(kernel: &Kernel, list: *mut NET_BUFFER_LIST, intend_to_modify: u8) {
     let ledger = crate::ndis::require(kernel, "FwpsReferenceNetBufferList0", list, "A-27");
-    kernel.ndis.with_mut(list, |list| list.references += 1);
+    kernel.ndis.with_mut(list, |list| {
+        (list.references, list.taken) = (list.references + 1, Some(kernel.driver_turns()))
+    });
     kernel.note(
         ledger,
         if intend_to_modify != 0 {

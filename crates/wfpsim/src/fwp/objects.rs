@@ -153,7 +153,7 @@ fn universal_weight(kernel: &Kernel) -> u16 {
     0x8000u16.wrapping_sub((kernel.config.seed % 0x100) as u16)
 }
 
-/// What is there before any driver: the built-in sublayers.
+/// What is there before any driver: the built-in sublayers, and another driver's filters if the machine is to have them.
 pub(crate) fn boot(kernel: &Kernel) {
     let universal = universal_weight(kernel);
     let mut objects = kernel.fwp.objects.borrow_mut();
@@ -180,18 +180,26 @@ pub(crate) fn boot(kernel: &Kernel) {
             owner: None,
         },
     );
+    if kernel.config.hard_permit {
+        add_hard_permits(kernel, &mut objects);
+    }
 }
 
 impl super::State {
     /// Filters, callouts and sublayers that some driver added and that are still there.
     pub(crate) fn added_objects(&self) -> usize {
         let objects = self.objects.borrow();
+        let owned_filters = objects
+            .filters
+            .iter()
+            .filter(|filter| filter.owner.is_some())
+            .count();
         let sublayers = objects
             .sublayers
             .values()
             .filter(|sublayer| sublayer.owner.is_some())
             .count();
-        objects.filters.len() + objects.callouts.len() + objects.providers.len() + sublayers
+        owned_filters + objects.callouts.len() + objects.providers.len() + sublayers
     }
 
     /// How many filters there are at a layer.
@@ -203,26 +211,33 @@ impl super::State {
             .filter(|filter| filter.layer == layer)
             .count()
     }
+}
 
-    /// Adds a filter that permits everything at `layer` above every driver's sublayer, and takes the right to change that
-    /// away from the rest: what a driver sees as a classify without the write right.
-    pub(crate) fn add_hard_permit(&self, layer: u16) {
-        let key = Key(0x7, 0, 0, *b"hard-ok.");
-        let id = u64::from(self.new_id());
-        let mut objects = self.objects.borrow_mut();
-        objects.sublayers.insert(
-            key,
-            SubLayer {
-                weight: u16::MAX,
-                owner: None,
-            },
-        );
+/// Another driver's filters that permit everything at every layer above whatever comes later, and take the right to change
+/// that away: what a driver sees as a classify without the write right.
+fn add_hard_permits(kernel: &Kernel, objects: &mut Objects) {
+    use wfp_sys::layers::*;
+    let key = Key(0x7, 0, 0, *b"hard-ok.");
+    objects.sublayers.insert(
+        key,
+        SubLayer {
+            weight: u16::MAX,
+            owner: None,
+        },
+    );
+    let kinds = [
+        FWPS_LAYER_INBOUND_TRANSPORT_V4,
+        FWPS_LAYER_OUTBOUND_TRANSPORT_V4,
+        FWPS_LAYER_ALE_AUTH_RECV_ACCEPT_V4,
+        FWPS_LAYER_ALE_AUTH_CONNECT_V4,
+    ];
+    for layer in kinds.into_iter().flat_map(|layer| [layer, layer + 2]) {
         objects.filters.push(Filter {
-            id,
+            id: u64::from(kernel.fwp.new_id()),
             layer,
             sublayer: key,
             weight: 0,
-            flags: wfp_sys::fwpm::FWPM_FILTER_FLAG_CLEAR_ACTION_RIGHT,
+            flags: fwpm::FWPM_FILTER_FLAG_CLEAR_ACTION_RIGHT,
             action: FilterAction::Permit,
             conditions: Vec::new(),
             context: 0,

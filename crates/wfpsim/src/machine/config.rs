@@ -13,6 +13,12 @@ pub struct Config {
     pub freedom: Freedom,
     /// Which call fails.
     pub faults: Faults,
+    /// Cuts every packet into two MDLs at this byte, if it has as many.
+    pub cut_at: Option<usize>,
+    /// Metadata fields that no classify has: bits of `currentMetadataValues`.
+    pub hidden_metadata: u32,
+    /// Another driver permits everything at every layer and takes the right to write away.
+    pub hard_permit: bool,
 }
 
 impl Config {
@@ -24,17 +30,18 @@ impl Config {
             preempt: 30,
             freedom: Freedom::all(),
             faults: Faults::default(),
+            cut_at: None,
+            hidden_metadata: 0,
+            hard_permit: false,
         }
     }
 
     /// A machine whose every choice is the plainest one: no preemption, no freedom. Tests that tell one story use it.
     pub fn plain() -> Self {
         Self {
-            seed: 0,
-            processors: 4,
             preempt: 0,
             freedom: Freedom::none(),
-            faults: Faults::default(),
+            ..Self::new(0)
         }
     }
 }
@@ -44,6 +51,8 @@ impl Config {
 pub struct Freedom {
     /// The stack retreats a received NBL by its transport header after the classify absorbed it.
     pub audit_retreat: u8,
+    /// Instead of that, the stack retreats it by a number of bytes that means nothing; only tests ask for this.
+    pub odd_retreat: u8,
     /// An injection's completion runs before the injecting call returns.
     pub inline_completion: u8,
     /// A packet's bytes are spread over more than one MDL, cut anywhere.
@@ -63,6 +72,7 @@ impl Freedom {
     pub fn all() -> Self {
         Self {
             audit_retreat: 40,
+            odd_retreat: 0,
             inline_completion: 30,
             split_mdls: 40,
             batch_sends: 40,
@@ -76,6 +86,7 @@ impl Freedom {
     pub fn none() -> Self {
         Self {
             audit_retreat: 0,
+            odd_retreat: 0,
             inline_completion: 0,
             split_mdls: 0,
             batch_sends: 0,

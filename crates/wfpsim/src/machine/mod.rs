@@ -69,6 +69,7 @@ pub struct Kernel {
     next_thread: Cell<u32>,
     violations: RefCell<Vec<Violation>>,
     crashed: Cell<bool>,
+    driver_turns: Cell<u64>,
     fallible_calls: Cell<u64>,
     kernel_calls: Cell<u64>,
 }
@@ -96,6 +97,7 @@ impl Machine {
             next_thread: Cell::new(1),
             violations: RefCell::new(Vec::new()),
             crashed: Cell::new(false),
+            driver_turns: Cell::new(0),
             fallible_calls: Cell::new(0),
             kernel_calls: Cell::new(0),
         });
@@ -190,6 +192,20 @@ impl Kernel {
     /// How the driver's functions are called.
     pub(crate) fn convention(&self) -> Convention {
         self.convention.get()
+    }
+
+    /// Starts a thread on the driver's behalf.
+    pub(crate) fn spawn_for_driver(&self, body: impl FnOnce(&Kernel) + 'static) -> ThreadId {
+        let id = self.spawn("driver thread", irql::PASSIVE, body);
+        if let Some(thread) = self.threads.borrow().last() {
+            thread.of_driver.set(true);
+        }
+        id
+    }
+
+    /// How often a thread of the driver's was given the processor.
+    pub(crate) fn driver_turns(&self) -> u64 {
+        self.driver_turns.get()
     }
 
     /// Whether a bug check has happened.

@@ -238,6 +238,8 @@ impl Kernel {
         let Some(mut coroutine) = thread.coroutine.borrow_mut().take() else {
             return;
         };
+        self.driver_turns
+            .set(self.driver_turns.get() + u64::from(thread.of_driver.get()));
         let before = self.running.replace(Some(Rc::clone(thread)));
         let result = crate::memory::with_trap(&trap, || coroutine.resume(()));
         match result {

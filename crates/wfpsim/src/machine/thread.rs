@@ -64,6 +64,8 @@ pub struct Thread {
     pub locks: RefCell<Vec<usize>>,
     /// How many classify calls of any callout are on its stack.
     pub classify_depth: Cell<u32>,
+    /// Whether the driver created it.
+    pub(super) of_driver: Cell<bool>,
     pub(super) wait: RefCell<Option<Wait>>,
     pub(super) coroutine: RefCell<Option<Co>>,
     pub(super) yielder: Cell<*const Yielder<(), Pause>>,
@@ -94,6 +96,7 @@ impl Thread {
             processor: Cell::new(None),
             locks: RefCell::new(Vec::new()),
             classify_depth: Cell::new(0),
+            of_driver: Cell::new(false),
             wait: RefCell::new(None),
             coroutine: RefCell::new(Some(coroutine)),
             yielder: Cell::new(std::ptr::null()),

@@ -12,6 +12,7 @@ use super::net_buffers;
 use super::next;
 use super::offsets::recompute_current;
 use crate::machine::Kernel;
+use crate::machine::ThreadId;
 use crate::memory::BlockState;
 use crate::verifier::ObjectId;
 use crate::verifier::Violation;
@@ -43,6 +44,8 @@ pub(crate) enum Fate {
 pub(super) struct Shift {
     pub buffer: usize,
     pub delta: u32,
+    /// Who did it.
+    pub thread: ThreadId,
     /// Blocks of the MDL that it put in front, if there was no room.
     pub added: Option<[usize; 2]>,
 }
@@ -56,6 +59,8 @@ pub(crate) struct List {
     pub packets: Vec<u64>,
     /// References by FwpsReferenceNetBufferList0 that were not given back.
     pub references: u32,
+    /// Whether it was ever referenced, and how many turns the driver's threads had had then.
+    pub taken: Option<u64>,
     /// Clones made of it that were not freed.
     pub children: u32,
     /// Arena blocks that go with it.
@@ -78,11 +83,19 @@ impl List {
             ledger,
             packets: Vec::new(),
             references: 0,
+            taken: None,
             children: 0,
             blocks: Vec::new(),
             shifts: Vec::new(),
             injected_by: Vec::new(),
         }
+    }
+}
+
+impl List {
+    /// Whether a thread other than `thread` has retreated it and not advanced it again.
+    pub fn is_shifted_by_other(&self, thread: ThreadId) -> bool {
+        self.shifts.iter().any(|shift| shift.thread != thread)
     }
 }
 

@@ -119,6 +119,7 @@ pub(super) fn driver_retreat(
         record.shifts.push(Shift {
             buffer: buffer as usize,
             delta,
+            thread: kernel.running().id,
             added,
         });
     }

@@ -70,6 +70,8 @@ pub mod status {
 pub struct State {
     handles: RefCell<BTreeMap<usize, object::HandleEntry>>,
     objects: RefCell<BTreeMap<usize, object::ThreadObject>>,
+    /// Threads that the driver started, with or without a handle or reference left.
+    started: RefCell<Vec<crate::machine::ThreadId>>,
     image_data: RefCell<BTreeMap<usize, (usize, usize)>>,
 }
 

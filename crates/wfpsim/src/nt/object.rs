@@ -9,7 +9,6 @@ use super::status;
 use crate::exports::call_driver;
 use crate::machine::Kernel;
 use crate::machine::ThreadId;
-use crate::machine::irql;
 use crate::memory::Purpose;
 use crate::verifier::ObjectId;
 use crate::verifier::Violation;
@@ -43,9 +42,14 @@ pub(super) fn create_thread(
         return status::INSUFFICIENT_RESOURCES;
     }
     let context = context as usize;
-    let thread = kernel.spawn("driver thread", irql::PASSIVE, move |kernel| {
+    let thread = kernel.spawn_for_driver(move |kernel| {
         call_driver!(kernel, start, fn(*mut c_void), context as *mut c_void);
     });
+    // Closing the handle of a thread does not end it: unload looks for those that still run.
+    let mut started = kernel.nt.started.borrow_mut();
+    started.retain(|&thread| kernel.is_alive(thread));
+    started.push(thread);
+    drop(started);
     let ledger = kernel.ledger.begin(format!("thread {}", thread.0));
     let object = kernel
         .arena
@@ -230,10 +234,10 @@ impl super::State {
 
     /// Driver threads that have not ended.
     pub(crate) fn threads(&self, kernel: &Kernel) -> Vec<ThreadId> {
-        self.objects
+        self.started
             .borrow()
-            .values()
-            .map(|object| object.thread)
+            .iter()
+            .copied()
             .filter(|&thread| kernel.is_alive(thread))
             .collect()
     }

@@ -37,6 +37,8 @@ pub(super) enum Role {
 /// Where a flow is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
+    /// The first send is on its way down.
+    Requested,
     /// The connect is being classified or pended.
     Connecting,
     /// Packets pass.
@@ -217,7 +219,7 @@ pub(super) fn wait_for_connect(kernel: &Kernel, key: Key) {
         kernel
             .stack
             .flow_state(&key)
-            .is_none_or(|(_, state, _)| state != State::Connecting)
+            .is_none_or(|(_, state, _)| !matches!(state, State::Requested | State::Connecting))
     };
     kernel.block(
         format!(

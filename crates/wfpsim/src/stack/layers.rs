@@ -217,7 +217,7 @@ impl<'a> Ask<'a> {
             metadata.present(consts::FWPS_METADATA_FIELD_TRANSPORT_CONTROL_DATA);
             metadata.control_data = Some(data);
         }
-        let hidden = kernel.stack.hidden_metadata.get();
+        let hidden = kernel.config.hidden_metadata;
         metadata.values.currentMetadataValues &= !hidden;
         if hidden & consts::FWPS_METADATA_FIELD_COMPLETION_HANDLE != 0 {
             self.pendable = None;

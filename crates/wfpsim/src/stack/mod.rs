@@ -44,7 +44,6 @@ pub struct State {
     packets: RefCell<BTreeMap<u64, Packet>>,
     arrivals: RefCell<Vec<Arrival>>,
     counts: RefCell<Counts>,
-    hidden_metadata: Cell<u32>,
     next_endpoint: Cell<u64>,
 }
 
@@ -77,11 +76,6 @@ impl Machine {
     /// What was counted so far.
     pub fn counts(&self) -> Counts {
         self.kernel().stack.counts.borrow().clone()
-    }
-
-    /// Leaves these metadata fields out of every classify from now on: bits of `currentMetadataValues`.
-    pub fn hide_metadata(&self, bits: u32) {
-        self.kernel().stack.hidden_metadata.set(bits);
     }
 
     /// Policy changed: every flow is authorized again at its next packet.

@@ -67,7 +67,24 @@ pub struct Received {
     pub security: Security,
     /// Whether it was put together from fragments.
     pub reassembled: bool,
+    /// Whether another driver injected it.
+    pub injected_by_other: bool,
 }
+
+impl Received {
+    /// An ordinary packet.
+    pub fn plain(packet: Vec<u8>) -> Self {
+        Self {
+            clean: packet,
+            security: Security::Clear,
+            reassembled: false,
+            injected_by_other: false,
+        }
+    }
+}
+
+/// The injection handle of the other driver, which is nobody's.
+const OTHER_HANDLE: u64 = 1;
 
 /// One inbound packet on its way, with what the stack knows of it.
 struct Inbound {
@@ -103,11 +120,7 @@ pub(super) fn arrive(kernel: &Kernel, received: Received) -> u64 {
 pub(super) fn loop_back(kernel: &Kernel, packet: u64, bytes: Vec<u8>) {
     match Shape::of(&bytes, true) {
         Ok(shape) => {
-            let received = Received {
-                clean: bytes,
-                security: Security::Clear,
-                reassembled: false,
-            };
+            let received = Received::plain(bytes);
             let job = move |kernel: &Kernel| receive(kernel, packet, shape, received, true);
             queues::enqueue(kernel, Name::Receive(shape.key), Box::new(job));
         }
@@ -136,6 +149,7 @@ fn receive(kernel: &Kernel, packet: u64, shape: Shape, received: Received, loopb
         flags |= consts::FWP_CONDITION_FLAG_IS_REASSEMBLED;
     }
     let mut security = FWPS_PACKET_LIST_INFORMATION0::default();
+    let by_other = received.injected_by_other;
     let (mut bytes, mut ip_header) = (received.clean, shape.ip_header);
     let mut data_end = bytes.len();
     let mut layer = received.security;
@@ -187,6 +201,11 @@ fn receive(kernel: &Kernel, packet: u64, shape: Shape, received: Received, loopb
         ip_header,
     };
     let list = indicate(kernel, &inbound, &bytes, data_end, "received");
+    if by_other {
+        kernel
+            .ndis
+            .with_mut(list, |list| list.injected_by.push(OTHER_HANDLE));
+    }
     climb(kernel, &inbound, list);
     finish(kernel, list);
     thread.irql.set(irql::PASSIVE);
@@ -275,6 +294,13 @@ fn indicate(
 
 /// Where a packet is cut into MDLs: nowhere, or at up to three places of the seed's choice.
 pub(super) fn cuts(kernel: &Kernel, length: usize) -> Vec<usize> {
+    if let Some(at) = kernel.config.cut_at {
+        return if (1..length).contains(&at) {
+            vec![at]
+        } else {
+            Vec::new()
+        };
+    }
     if length < 2 || !kernel.random.percent(kernel.config.freedom.split_mdls) {
         return Vec::new();
     }
@@ -394,44 +420,55 @@ fn authorize(
 
 /// Notes what a block meant for the packet.
 pub(super) fn settle(kernel: &Kernel, packet: u64, list: *mut NET_BUFFER_LIST, outcome: Outcome) {
-    let kept = kernel
+    let taken = kernel
         .ndis
-        .with(list, |list| list.references > 0 || list.children > 0)
+        .with(list, |list| list.taken.is_some())
         .unwrap_or(false);
-    if outcome.absorbed && kept {
+    if outcome.absorbed && taken {
         kernel.count(|counts| counts.held += 1);
         kernel.with_packet(packet, |packet| {
             packet.held += 1;
-            packet.fate = Fate::Held;
+            // The worker may have been faster than the classify's return.
+            if packet.fate == Fate::OnTheWay {
+                packet.fate = Fate::Held;
+            }
         });
-    } else if kernel.with_packet(packet, |packet| {
-        packet.arrivals == 0 && packet.fate == Fate::OnTheWay
-    }) == Some(true)
-    {
+    } else if kernel.with_packet(packet, |packet| packet.fate == Fate::OnTheWay) == Some(true) {
         kernel.count(|counts| counts.blocked += 1);
         kernel.set_fate(packet, Fate::Blocked);
     }
 }
 
-/// After an absorb the stack may retreat the packet to its transport header, to audit the drop.
+/// After an absorb the stack may retreat the packet to its transport header, to audit the drop. Not once a thread of the
+/// driver's has had a turn since the packet was referenced: that thread may have looked at the offset already, and no
+/// driver could stand the stack moving it meanwhile.
 fn audit_retreat(kernel: &Kernel, inbound: &Inbound, list: *mut NET_BUFFER_LIST, outcome: Outcome) {
-    let delta = inbound.shape.skipped_header() as u32;
     let original = kernel.ndis.with(list, |list| {
-        (list.kind == ndis::Kind::Original && list.references > 0).then_some(list.ledger)
+        let waiting = list.kind == ndis::Kind::Original && list.references > 0;
+        (waiting && list.taken == Some(kernel.driver_turns())).then_some(list.ledger)
     });
     let Some(ledger) = original.flatten() else {
         return;
     };
-    // What was cloned already stays as it is: NDIS would find the chain of the clone elsewhere.
-    if outcome.absorbed && delta > 0 && kernel.random.percent(kernel.config.freedom.audit_retreat) {
-        for buffer in ndis::net_buffers(list) {
-            ndis::retreat(kernel, ledger, buffer, delta, 0);
-        }
-        kernel.note(
-            ledger,
-            format!("retreated by {delta} bytes by the stack, to audit the drop (A-24)"),
-        );
+    let freedom = &kernel.config.freedom;
+    let header = inbound.shape.skipped_header() as u32;
+    if !outcome.absorbed || header == 0 {
+        return;
     }
+    let delta = if kernel.random.percent(freedom.odd_retreat) {
+        header - 1
+    } else if kernel.random.percent(freedom.audit_retreat) {
+        header
+    } else {
+        return;
+    };
+    for buffer in ndis::net_buffers(list) {
+        ndis::retreat(kernel, ledger, buffer, delta, 0);
+    }
+    kernel.note(
+        ledger,
+        format!("retreated by {delta} bytes by the stack, to audit the drop (A-24)"),
+    );
 }
 
 /// The packet has reached the transport layer, with the bytes that the buffer has now.

@@ -104,6 +104,13 @@ pub(super) fn transmit(kernel: &Kernel, sent: Vec<Transmitted>) -> Vec<u64> {
     }
     if let Some(outbound) = outbound {
         let key = outbound.shape.key;
+        let begins = key.protocol != flow::TCP || outbound.shape.connects;
+        if begins && !of_the_stack(&outbound.shape) && kernel.stack.flow_state(&key).is_none() {
+            // What answers this is not worked on before it is through.
+            kernel
+                .stack
+                .set_flow(key, Role::Client, FlowState::Requested);
+        }
         queues::enqueue(
             kernel,
             Name::Send(key),
@@ -113,13 +120,17 @@ pub(super) fn transmit(kernel: &Kernel, sent: Vec<Transmitted>) -> Vec<u64> {
     numbers
 }
 
+/// A reset that the stack makes itself, and an ICMP error, belong to no endpoint (A-13, OSR 59954).
+fn of_the_stack(shape: &Shape) -> bool {
+    shape.resets || shape.error
+}
+
 /// The work of one send, on a thread at PASSIVE_LEVEL.
 fn send(kernel: &Kernel, outbound: Outbound) {
     let thread = kernel.running();
     let key = outbound.shape.key;
     flow::maybe_reauthorize(kernel, &key);
-    // A reset that the stack makes itself, and an ICMP error, belong to no endpoint (A-13, OSR 59954).
-    let of_the_stack = outbound.shape.resets || outbound.shape.error;
+    let of_the_stack = of_the_stack(&outbound.shape);
     // applications send at PASSIVE_LEVEL, timers and acknowledgments at DISPATCH_LEVEL.
     let level = if kernel.random.percent(50) {
         irql::DISPATCH
@@ -221,7 +232,7 @@ fn authorize(kernel: &Kernel, outbound: &Outbound, list: *mut NET_BUFFER_LIST, l
                 flow::adopt(kernel, key);
                 continue;
             }
-            None => {
+            None | Some((_, FlowState::Requested, _)) => {
                 let shown = if is_tcp { std::ptr::null_mut() } else { list };
                 (shown, connect(kernel, outbound, shown))
             }
@@ -235,7 +246,7 @@ fn authorize(kernel: &Kernel, outbound: &Outbound, list: *mut NET_BUFFER_LIST, l
             // The packet itself waits with the application until the connect is decided.
             continue;
         }
-        if !outcome.pended && state.is_none() {
+        if !outcome.pended && state.is_none_or(|(_, state, _)| state == FlowState::Requested) {
             kernel.stack.remove_flow(&key);
         }
         for &packet in &outbound.packets {

@@ -18,6 +18,8 @@ pub mod code {
     pub const DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS: u32 = 0xCE;
     /// A WFP function was misused in a way that Windows itself stops for.
     pub const WFP_INVALID_OPERATION: u32 = 0x1D3;
+    /// KMDF was misused; the first parameter says how.
+    pub const WDF_VIOLATION: u32 = 0x10D;
     /// A rule of the platform's contract was broken that Windows would not notice here. Not a code of Windows.
     pub const WFPSIM_CONTRACT_VIOLATION: u32 = 0xE057_F001;
     /// Packets lost, doubled or altered. Not a code of Windows.
@@ -37,6 +39,7 @@ pub mod code {
             DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS => {
                 "DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS"
             }
+            WDF_VIOLATION => "WDF_VIOLATION",
             WFP_INVALID_OPERATION => "WFP_INVALID_OPERATION",
             WFPSIM_CONTRACT_VIOLATION => "WFPSIM_CONTRACT_VIOLATION",
             WFPSIM_PACKET_VIOLATION => "WFPSIM_PACKET_VIOLATION",

@@ -124,6 +124,18 @@ impl Violation {
         )
     }
 
+    /// A packet that came out when, where or as it should not.
+    pub(crate) fn packet(kernel: &Kernel, packet: u64, summary: String) -> Self {
+        Self::with_frames(
+            kernel,
+            code::WFPSIM_PACKET_VIOLATION,
+            [packet, 1, 0, 0],
+            "A-42",
+            summary,
+            &[],
+        )
+    }
+
     /// Adds the object and its history.
     pub(crate) fn about(mut self, kernel: &Kernel, object: ObjectId) -> Self {
         self.object = Some(kernel.ledger.label(object));

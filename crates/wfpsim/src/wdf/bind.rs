@@ -69,14 +69,11 @@ pub static WdfDriverGlobals: GlobalsPointer = GlobalsPointer(&raw const LINKED.0
 
 /// Stops the machine if the driver globals are not those that the driver was bound with.
 pub(super) fn require_globals(kernel: &Kernel, function: &str, globals: usize) {
-    let bound = match kernel.convention() {
-        Convention::Host => &raw const LINKED.0 as usize,
-        #[cfg(target_arch = "x86_64")]
-        Convention::Win64 => kernel.wdf.globals.get(),
-    };
-    if globals != bound || globals == 0 {
+    let linked = kernel.convention() == Convention::Host && globals == &raw const LINKED.0 as usize;
+    let bound = kernel.wdf.globals.get();
+    if !linked && (globals != bound || globals == 0) {
         let summary = format!(
-            "{function} was given driver globals {globals:#x}; the driver was bound with {bound:#x}"
+            "{function} was given driver globals {globals:#x}, which the driver was not bound with"
         );
         kernel.bug_check(super::violation(
             kernel,

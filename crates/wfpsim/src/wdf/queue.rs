@@ -55,8 +55,8 @@ pub(super) fn create(
     }
     let at_a_time = match config.DispatchType {
         dispatch::WdfIoQueueDispatchSequential => Some(1),
-        // SAFETY: the field that belongs to this dispatch type; any bits are a number.
         dispatch::WdfIoQueueDispatchParallel => {
+            // SAFETY: the field that belongs to this dispatch type; any bits are a number.
             Some(unsafe { config.Settings.Parallel.NumberOfPresentedRequests })
         }
         dispatch::WdfIoQueueDispatchManual => None,

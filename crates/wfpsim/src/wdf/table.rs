@@ -93,7 +93,6 @@ macro_rules! wdf_functions {
             use super::*;
             $(
                 #[expect(non_snake_case, reason = "the framework's name")]
-                #[allow(clippy::too_many_arguments, reason = "the framework's prototype")]
                 pub(super) unsafe extern "C" fn $name(globals: *mut wdk_sys_portable::WDF_DRIVER_GLOBALS, $($arg: $ty),*) $(-> $ret)? {
                     let kernel = $crate::exports::enter(
                         stringify!($name),
@@ -110,7 +109,6 @@ macro_rules! wdf_functions {
             use super::*;
             $(
                 #[expect(non_snake_case, reason = "the framework's name")]
-                #[allow(clippy::too_many_arguments, reason = "the framework's prototype")]
                 pub(super) unsafe extern "win64" fn $name(globals: *mut wdk_sys_portable::WDF_DRIVER_GLOBALS, $($arg: $ty),*) $(-> $ret)? {
                     // SAFETY: the caller's obligations are passed on as they are.
                     unsafe { super::host::$name(globals, $($arg),*) }

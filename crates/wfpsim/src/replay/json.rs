@@ -1,0 +1,76 @@
+//! The summary as data.
+
+use serde_json::Map;
+use serde_json::Value;
+use serde_json::json;
+
+use super::summary::Summary;
+use crate::verifier::Violation;
+
+/// The summary as a JSON object. Names are stable; new ones may be added.
+pub fn summary(summary: &Summary) -> Value {
+    let map = |counts: &std::collections::BTreeMap<&'static str, u64>| -> Map<String, Value> {
+        counts
+            .iter()
+            .map(|(name, count)| ((*name).to_owned(), json!(count)))
+            .collect()
+    };
+    let driver: Map<String, Value> = summary
+        .driver
+        .iter()
+        .map(|(_, name, count)| ((*name).to_owned(), json!(count)))
+        .collect();
+    let planned = &summary.planned;
+    let stack = &summary.stack;
+    json!({
+        "capture": summary.capture,
+        "seed": summary.seed,
+        "host": summary.host.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "host_guessed": summary.guessed,
+        "packets": {
+            "in": planned.records,
+            "inbound": planned.inbound,
+            "outbound": planned.outbound,
+            "loopback": planned.loopback,
+            "fragments": planned.fragments,
+            "fragment_duplicates": planned.fragment_duplicates,
+            "delivered": summary.delivered,
+            "sent": summary.sent,
+        },
+        "permitted_inline": stack.permitted_inline,
+        "held": stack.held,
+        "pended": stack.pended,
+        "reauthorized": stack.reauthorized,
+        "reinjected": stack.reinjected,
+        "blocked": summary.blocked,
+        "dropped": map(&summary.dropped),
+        "lost": summary.lost.iter().map(|lost| json!({ "packet": lost.number, "what": lost.what })).collect::<Vec<_>>(),
+        "ipsec": {
+            "transport": planned.ipsec_transport,
+            "tunnel": planned.ipsec_tunnel,
+            "rebuilt": stack.rebuilt,
+            "skipped_tunnel": stack.skipped_tunnel,
+        },
+        "driver": driver,
+        "violations": summary.violations.iter().map(violation).collect::<Vec<_>>(),
+        "leaks": map(&summary.leaks),
+        "error": summary.input_error,
+    })
+}
+
+/// One violation as data.
+pub fn violation(violation: &Violation) -> Value {
+    json!({
+        "code": format!("{:#x}", violation.code),
+        "name": violation.name(),
+        "parameters": violation.parameters.map(|parameter| format!("{parameter:#x}")),
+        "rule": violation.rule,
+        "summary": violation.summary,
+        "thread": violation.thread,
+        "irql": violation.irql,
+        "object": violation.object,
+        "history": violation.history.iter().map(|event| event.what.to_string()).collect::<Vec<_>>(),
+        "stack": violation.stack,
+        "seed": violation.seed,
+    })
+}
