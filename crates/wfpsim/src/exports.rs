@@ -106,8 +106,6 @@ macro_rules! exports {
         $(
             #[doc = concat!("`", stringify!($name), "` for a linked driver.\n\n# Safety\n\nAs the kernel's own function; misuse is what the simulator reports.")]
             #[unsafe(no_mangle)]
-            #[expect(non_snake_case, reason = "the kernel's name")]
-            #[allow(clippy::too_many_arguments, reason = "the kernel's prototype")]
             pub unsafe extern "C" fn $name($($arg: $ty),*) $(-> $ret)? {
                 let kernel = $crate::exports::enter(
                     stringify!($name),
@@ -118,11 +116,10 @@ macro_rules! exports {
         )*
 
         #[cfg(target_arch = "x86_64")]
+        #[expect(non_snake_case, reason = "the kernel's names")]
         mod win64 {
             use super::*;
             $(
-                #[expect(non_snake_case, reason = "the kernel's name")]
-                #[allow(clippy::too_many_arguments, reason = "the kernel's prototype")]
                 pub(super) unsafe extern "win64" fn $name($($arg: $ty),*) $(-> $ret)? {
                     // SAFETY: the caller's obligations are passed on as they are.
                     unsafe { super::$name($($arg),*) }

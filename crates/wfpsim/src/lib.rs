@@ -5,6 +5,11 @@
 //! where another thread may run first, and a seed decides. Everything a driver can reach lies in [`memory`] with guard
 //! pages. A driver is linked into the same process and calls the kernel's functions by their own names ([`exports`]).
 
+#![expect(
+    clippy::too_many_arguments,
+    reason = "the kernel's prototypes are what they are"
+)]
+
 pub mod driver;
 pub mod exports;
 mod fwp;

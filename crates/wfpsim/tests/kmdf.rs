@@ -40,9 +40,7 @@ macro_rules! driver_that_crashes {
         ) -> NTSTATUS {
             let $driver =
                 create_driver(object, path, driver_config(Some(nothing_to_undo))).expect("made");
-            unsafe {
-                $body
-            };
+            unsafe { $body };
             panic!("the machine went on");
         }
         let (machine, loaded) = load_on(wfpsim::Config::plain(), entry, &Parameters::default());

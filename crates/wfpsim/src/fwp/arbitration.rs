@@ -59,10 +59,8 @@ pub(crate) struct Outcome {
 pub(super) struct Frame {
     pub thread: ThreadId,
     pub list: usize,
-    pub layer: u16,
-    pub reauthorize: bool,
     pub security: FWPS_PACKET_LIST_INFORMATION0,
-    /// The write right as the callout has it now.
+    /// Whether the callout pended it.
     pub pended: bool,
 }
 
@@ -264,10 +262,6 @@ impl Untouched {
     }
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one classify has this much to say"
-)]
 fn ask_callout(
     kernel: &Kernel,
     request: &Classification<'_>,
@@ -321,8 +315,6 @@ fn ask_callout(
     kernel.fwp.frames.borrow_mut().push(Frame {
         thread: thread.id,
         list: request.list as usize,
-        layer: request.layer,
-        reauthorize: request.reauthorize,
         security: request.security,
         pended: false,
     });
@@ -402,7 +394,7 @@ fn check_return(
     let fail = |rule, summary: String| -> ! {
         let parameters = [
             u64::from(request.layer),
-            u64::from(after.actionType as u32),
+            u64::from(after.actionType),
             u64::from(after.flags),
             u64::from(after.rights),
         ];

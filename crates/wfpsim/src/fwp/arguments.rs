@@ -25,8 +25,6 @@ pub(crate) enum Value {
     U32(u32),
     /// Sixteen bytes in network order.
     Array16([u8; 16]),
-    /// Bytes of any kind.
-    Blob(Vec<u8>),
     /// An IPv4 prefix, both in host order.
     V4Mask(u32, u32),
 }
@@ -149,13 +147,26 @@ pub(super) fn field_of(layer: u16, condition: Key) -> Option<u16> {
         .map(|index| row[index])
 }
 
-/// Everything that one call of a classify function points to, in one guarded block each.
+/// Everything that one call of a classify function points to, in one guarded block.
 pub(super) struct Laid {
-    blocks: Vec<usize>,
+    block: usize,
     pub values: *const FWPS_INCOMING_VALUES0,
     pub metadata: *const FWPS_INCOMING_METADATA_VALUES0,
     pub filter: *const FWPS_FILTER3,
     pub out: *mut FWPS_CLASSIFY_OUT0,
+}
+
+/// Hands out places in a block, each aligned to 16.
+struct Places {
+    end: usize,
+}
+
+impl Places {
+    fn take(&mut self, bytes: usize) -> usize {
+        let start = self.end;
+        self.end = (start + bytes).next_multiple_of(16);
+        start
+    }
 }
 
 /// Lays the arguments out.
@@ -167,27 +178,30 @@ pub(super) fn lay_out(
     filter: FWPS_FILTER3,
     out: FWPS_CLASSIFY_OUT0,
 ) -> Laid {
+    let mut places = Places { end: 0 };
+    let array_at = places.take(values.len() * size_of::<FWPS_INCOMING_VALUE0>());
+    // What values point to: sixteen bytes for each is enough for an address.
+    let behind_at = places.take(values.len() * 16);
+    let fixed_at = places.take(size_of::<FWPS_INCOMING_VALUES0>());
+    let metadata_at = places.take(size_of::<FWPS_INCOMING_METADATA_VALUES0>());
+    let control_at = places.take(metadata.control_data.as_ref().map_or(0, Vec::len));
+    let header_at = places.take(metadata.header_include.as_ref().map_or(0, Vec::len));
+    let filter_at = places.take(size_of::<FWPS_FILTER3>());
+    // Last, where a write behind it meets the guard page.
+    let out_at = places.take(size_of::<FWPS_CLASSIFY_OUT0>());
     let ledger = kernel.ledger.begin("arguments of a classify");
-    let mut blocks = Vec::new();
-    let mut place = |bytes: usize| {
-        let block = kernel
-            .arena
-            .allocate(bytes.max(1), Purpose::ClassifyArguments, ledger, true);
-        blocks.push(block.as_ptr() as usize);
-        block.as_ptr()
-    };
-    // What values point to comes behind the array of values: sixteen bytes for each is enough for an address.
-    let array =
-        place(values.len() * 2 * size_of::<FWPS_INCOMING_VALUE0>()).cast::<FWPS_INCOMING_VALUE0>();
-    for (index, value) in values.iter().enumerate() {
-        // SAFETY: the block has room for two entries a value; the second half holds the arrays.
-        unsafe {
+    let block = kernel
+        .arena
+        .allocate(places.end, Purpose::ClassifyArguments, ledger, true)
+        .as_ptr();
+    kernel.note(ledger, "laid out");
+    // SAFETY: every place lies in the block that was just allocated, is aligned to 16 and is as long as what is written.
+    unsafe {
+        let array = block.add(array_at).cast::<FWPS_INCOMING_VALUE0>();
+        for (index, value) in values.iter().enumerate() {
             let entry = &mut (*array.add(index)).value;
-            let behind = array.add(values.len() + index).cast::<[u8; 16]>();
             match value {
-                Value::Empty | Value::Blob(_) | Value::V4Mask(..) => {
-                    entry.r#type = consts::FWP_EMPTY
-                }
+                Value::Empty | Value::V4Mask(..) => entry.r#type = consts::FWP_EMPTY,
                 Value::U8(value) => {
                     (entry.r#type, entry.Anonymous.uint8) = (consts::FWP_UINT8, *value)
                 }
@@ -198,62 +212,54 @@ pub(super) fn lay_out(
                     (entry.r#type, entry.Anonymous.uint32) = (consts::FWP_UINT32, *value)
                 }
                 Value::Array16(value) => {
+                    let behind = block.add(behind_at).cast::<[u8; 16]>().add(index);
                     behind.write(*value);
                     (entry.r#type, entry.Anonymous.byteArray16) =
                         (consts::FWP_BYTE_ARRAY16_TYPE, behind.cast());
                 }
             }
         }
-    }
-    let fixed = place(size_of::<FWPS_INCOMING_VALUES0>()).cast::<FWPS_INCOMING_VALUES0>();
-    // SAFETY: the block was just allocated for it.
-    unsafe {
+        let fixed = block.add(fixed_at).cast::<FWPS_INCOMING_VALUES0>();
         (*fixed).layerId = layer;
         (*fixed).valueCount = values.len() as u32;
         (*fixed).incomingValue = array;
-    }
-    let meta =
-        place(size_of::<FWPS_INCOMING_METADATA_VALUES0>()).cast::<FWPS_INCOMING_METADATA_VALUES0>();
-    // SAFETY: the blocks were just allocated with room for what is written.
-    unsafe {
-        meta.write(metadata.values);
-        let mut bytes = |bytes: &[u8]| {
-            let to = place(bytes.len());
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
-            (to, bytes.len() as u32)
+        let laid_metadata = block
+            .add(metadata_at)
+            .cast::<FWPS_INCOMING_METADATA_VALUES0>();
+        laid_metadata.write(metadata.values);
+        let place = |at: usize, bytes: &[u8]| {
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), block.add(at), bytes.len());
+            (block.add(at), bytes.len() as u32)
         };
         if let Some(data) = &metadata.control_data {
-            let (at, length) = bytes(data);
-            ((*meta).controlData, (*meta).controlDataLength) = (at.cast(), length);
-        }
-        if let Some(header) = &metadata.header_include {
-            let (at, length) = bytes(header);
+            let (at, length) = place(control_at, data);
             (
-                (*meta).headerIncludeHeader,
-                (*meta).headerIncludeHeaderLength,
+                (*laid_metadata).controlData,
+                (*laid_metadata).controlDataLength,
             ) = (at.cast(), length);
         }
-    }
-    let filter_at = place(size_of::<FWPS_FILTER3>()).cast::<FWPS_FILTER3>();
-    let out_at = place(size_of::<FWPS_CLASSIFY_OUT0>()).cast::<FWPS_CLASSIFY_OUT0>();
-    // SAFETY: the blocks were just allocated for these.
-    unsafe {
-        filter_at.write(filter);
-        out_at.write(out);
-    }
-    kernel.note(ledger, "laid out");
-    Laid {
-        blocks,
-        values: fixed,
-        metadata: meta,
-        filter: filter_at,
-        out: out_at,
+        if let Some(header) = &metadata.header_include {
+            let (at, length) = place(header_at, header);
+            (
+                (*laid_metadata).headerIncludeHeader,
+                (*laid_metadata).headerIncludeHeaderLength,
+            ) = (at.cast(), length);
+        }
+        block.add(filter_at).cast::<FWPS_FILTER3>().write(filter);
+        block.add(out_at).cast::<FWPS_CLASSIFY_OUT0>().write(out);
+        Laid {
+            block: block as usize,
+            values: fixed,
+            metadata: laid_metadata,
+            filter: block.add(filter_at).cast(),
+            out: block.add(out_at).cast(),
+        }
     }
 }
 
 impl Laid {
     /// Takes the arguments away.
     pub fn take_away(self, kernel: &Kernel) {
-        crate::nt::free_blocks(kernel, &self.blocks, "gone: the classify returned");
+        crate::nt::free_blocks(kernel, &[self.block], "gone: the classify returned");
     }
 }

@@ -15,7 +15,6 @@ use crate::nt::status;
 use crate::verifier::Violation;
 use wfpsim_packet::checksum;
 
-#[expect(clippy::too_many_arguments, reason = "the kernel's prototype")]
 pub(super) fn construct_ip_header(
     kernel: &Kernel,
     list: *mut NET_BUFFER_LIST,

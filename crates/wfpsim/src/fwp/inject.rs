@@ -27,7 +27,6 @@ pub(crate) struct Send {
     pub arguments: *mut FWPS_TRANSPORT_SEND_PARAMS0,
 }
 
-#[expect(clippy::too_many_arguments, reason = "the kernel's prototype")]
 pub(super) fn receive(
     kernel: &Kernel,
     handle: Handle,
@@ -82,7 +81,6 @@ pub(super) fn receive(
     status::SUCCESS
 }
 
-#[expect(clippy::too_many_arguments, reason = "the kernel's prototype")]
 pub(super) fn send(
     kernel: &Kernel,
     handle: Handle,
@@ -292,10 +290,6 @@ fn check_beginning(
 }
 
 /// Gives the clone to the stack, now or on a thread of its own, and calls the completion function when it is through.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "an injection has this much to say"
-)]
 fn hand_over(
     kernel: &Kernel,
     handle: Handle,

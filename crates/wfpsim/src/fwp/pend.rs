@@ -103,6 +103,7 @@ pub(super) fn pend(kernel: &Kernel, handle: Handle, context: *mut Handle) -> NtS
             continuation: Some(taken.continuation),
         },
     );
+    kernel.fwp.forget_completed();
     kernel
         .fwp
         .with_frame(thread.id, |frame| frame.pended = true);
@@ -179,7 +180,7 @@ impl super::State {
     }
 
     /// Forgets completed operations older than the last few, so that long runs stay small.
-    pub(crate) fn forget_completed(&self) {
+    fn forget_completed(&self) {
         let mut pended = self.pended.borrow_mut();
         while pended.len() > 4096 {
             let Some(oldest) = pended

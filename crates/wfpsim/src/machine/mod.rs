@@ -65,7 +65,6 @@ pub struct Kernel {
     clock: Cell<Time>,
     threads: RefCell<Vec<Rc<Thread>>>,
     running: RefCell<Option<Rc<Thread>>>,
-    stacks: RefCell<Vec<corosensei::stack::DefaultStack>>,
     next_thread: Cell<u32>,
     violations: RefCell<Vec<Violation>>,
     crashed: Cell<bool>,
@@ -93,7 +92,6 @@ impl Machine {
             clock: Cell::new(100_000_000),
             threads: RefCell::new(Vec::new()),
             running: RefCell::new(None),
-            stacks: RefCell::new(Vec::new()),
             next_thread: Cell::new(1),
             violations: RefCell::new(Vec::new()),
             crashed: Cell::new(false),
@@ -183,8 +181,7 @@ impl Kernel {
     ) -> ThreadId {
         let id = ThreadId(self.next_thread.get());
         self.next_thread.set(id.0 + 1);
-        let stack = self.stacks.borrow_mut().pop();
-        let thread = Thread::new(id, name.into(), irql, stack, Box::new(body));
+        let thread = Thread::new(id, name.into(), irql, Box::new(body));
         self.threads.borrow_mut().push(Rc::new(thread));
         id
     }

@@ -252,7 +252,7 @@ impl Kernel {
             }
             CoroutineResult::Return(Ended::Finished) => {
                 self.check_ending(thread);
-                self.stacks.borrow_mut().push(coroutine.into_stack());
+                super::thread::keep_stack(coroutine.into_stack());
                 self.end(thread);
             }
             CoroutineResult::Return(Ended::Faulted(fault)) => {

@@ -14,6 +14,28 @@ use crate::memory::Ended;
 /// Stack of a simulated thread. A kernel stack is 24 KiB; a debug build of Rust needs more for the same calls.
 const STACK: usize = 512 * 1024;
 
+/// How many stacks a host thread keeps for later.
+const STACKS_KEPT: usize = 64;
+
+thread_local! {
+    /// Stacks of threads that have ended, of any machine of this host thread.
+    static STACKS: RefCell<Vec<DefaultStack>> = const { RefCell::new(Vec::new()) };
+}
+
+fn take_stack() -> DefaultStack {
+    let kept = STACKS.with_borrow_mut(Vec::pop);
+    kept.unwrap_or_else(|| DefaultStack::new(STACK).expect("the host has memory for a stack"))
+}
+
+/// Keeps a stack that no coroutine runs on for the next thread.
+pub(super) fn keep_stack(stack: DefaultStack) {
+    STACKS.with_borrow_mut(|stacks| {
+        if stacks.len() < STACKS_KEPT {
+            stacks.push(stack);
+        }
+    });
+}
+
 /// Names a simulated thread within one machine, in the order of creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ThreadId(pub u32);
@@ -78,11 +100,9 @@ impl Thread {
         id: ThreadId,
         name: String,
         irql: u8,
-        stack: Option<DefaultStack>,
         body: Box<dyn FnOnce(&Kernel)>,
     ) -> Self {
-        let stack = stack
-            .unwrap_or_else(|| DefaultStack::new(STACK).expect("the host has memory for a stack"));
+        let stack = take_stack();
         let coroutine = Co::with_stack(stack, move |yielder, ()| {
             let kernel = super::current::kernel();
             kernel.running().yielder.set(yielder);

@@ -90,15 +90,27 @@ pub struct Arena {
     /// By first page, so that the block of a faulting address is found by one range look-up.
     blocks: RefCell<BTreeMap<usize, Block>>,
     live: Cell<usize>,
+    /// The end of what was ever handed out.
+    used: Cell<usize>,
+}
+
+thread_local! {
+    /// A region that nobody uses.
+    static SPARE: Cell<Option<Arena>> = const { Cell::new(None) };
 }
 
 impl Arena {
-    /// Reserves the region.
+    /// A region: one that a machine of this host thread has done with, or a fresh one.
+    pub fn new() -> Self {
+        SPARE.take().unwrap_or_else(Self::reserve)
+    }
+
+    /// Reserves a region.
     ///
     /// # Panics
     ///
     /// If the host refuses a gibibyte of address space.
-    pub fn new() -> Self {
+    fn reserve() -> Self {
         // SAFETY: an anonymous private mapping at an address of the host's choice touches no memory of ours.
         let base = unsafe {
             libc::mmap(
@@ -114,11 +126,17 @@ impl Arena {
             base != libc::MAP_FAILED,
             "the host refused to reserve {REGION} bytes of address space"
         );
+        Self::over(NonNull::new(base.cast()).expect("mmap gives no null mapping"))
+    }
+
+    /// An arena over a region that nobody uses and nobody can touch.
+    fn over(base: NonNull<u8>) -> Self {
         Self {
-            base: NonNull::new(base.cast()).expect("mmap gives no null mapping"),
+            base,
             next: Cell::new(0),
             blocks: RefCell::new(BTreeMap::new()),
             live: Cell::new(0),
+            used: Cell::new(0),
         }
     }
 
@@ -241,6 +259,7 @@ impl Arena {
                 blocks.remove(&block.slot);
             }
             self.next.set(slot + span - base);
+            self.used.set(self.used.get().max(self.next.get()));
             return slot;
         }
         panic!(
@@ -261,10 +280,33 @@ impl Arena {
     }
 }
 
+impl Default for Arena {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Drop for Arena {
+    /// Keeps the region for the next machine of this host thread: reserving one is dear when machines live for a millisecond.
     fn drop(&mut self) {
-        // SAFETY: the region was mapped by `new` with this length, and the machine that used it is gone.
-        unsafe { libc::munmap(self.base.as_ptr().cast(), REGION) };
+        let used = self.used.get();
+        if used > 0 {
+            self.protect(self.base.as_ptr() as usize, used, libc::PROT_NONE);
+        }
+        let kept = SPARE.try_with(|spare| match spare.take() {
+            None => {
+                spare.set(Some(Self::over(self.base)));
+                true
+            }
+            other => {
+                spare.set(other);
+                false
+            }
+        });
+        if kept != Ok(true) {
+            // SAFETY: the region was mapped by `reserve` with this length, and the machine that used it is gone.
+            unsafe { libc::munmap(self.base.as_ptr().cast(), REGION) };
+        }
     }
 }
 

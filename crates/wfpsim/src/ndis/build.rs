@@ -43,7 +43,12 @@ pub(crate) struct Indication {
 pub(crate) fn build(kernel: &Kernel, indication: Indication) -> NonNull<NET_BUFFER_LIST> {
     let ledger = kernel.ledger.begin(indication.label);
     let count = indication.packets.len();
-    let (list, buffers) = allocate_list(kernel, ledger, count);
+    let mdls = indication
+        .packets
+        .iter()
+        .map(|spec| spec.cuts.len() + 1)
+        .sum();
+    let (list, buffers, mut mdls) = allocate_list(kernel, ledger, count, mdls);
     let mut record = List::new(Kind::Original, ledger);
     record.blocks.push(list.as_ptr() as usize);
     for (&buffer, spec) in buffers.iter().zip(indication.packets) {
@@ -59,10 +64,11 @@ pub(crate) fn build(kernel: &Kernel, indication: Indication) -> NonNull<NET_BUFF
             unsafe {
                 std::ptr::copy_nonoverlapping(segment.as_ptr(), data.as_ptr(), segment.len())
             };
-            let mdl = new_mdl(kernel, ledger, data.as_ptr(), segment.len() as u32);
             record.blocks.push(data.as_ptr() as usize);
-            record.blocks.push(mdl as usize);
-            chain.push(mdl);
+            chain.extend(
+                mdls.next()
+                    .inspect(|&mdl| fill_mdl(mdl, data.as_ptr(), segment.len() as u32)),
+            );
             from = to;
         }
         link(&chain);
@@ -83,22 +89,40 @@ pub(crate) fn build(kernel: &Kernel, indication: Indication) -> NonNull<NET_BUFF
     list
 }
 
-/// Allocates a NET_BUFFER_LIST and `count` NET_BUFFERs in one block, linked.
+/// A list, its buffers, and room for MDLs.
+type Allocated = (
+    NonNull<NET_BUFFER_LIST>,
+    Vec<*mut NET_BUFFER>,
+    std::vec::IntoIter<*mut MDL>,
+);
+
+/// Allocates a NET_BUFFER_LIST, `buffers` NET_BUFFERs, linked, and room for `mdls` MDLs, in one block: they live and die
+/// together.
 pub(super) fn allocate_list(
     kernel: &Kernel,
     ledger: ObjectId,
-    count: usize,
-) -> (NonNull<NET_BUFFER_LIST>, Vec<*mut NET_BUFFER>) {
-    let size = size_of::<NET_BUFFER_LIST>() + count * size_of::<NET_BUFFER>();
+    buffers: usize,
+    mdls: usize,
+) -> Allocated {
+    let size =
+        size_of::<NET_BUFFER_LIST>() + buffers * size_of::<NET_BUFFER>() + mdls * size_of::<MDL>();
     let list = kernel
         .arena
         .allocate(size, Purpose::NetBufferList, ledger, true)
         .cast::<NET_BUFFER_LIST>();
-    // SAFETY: the block is large enough for the list and `count` buffers behind it, all aligned to 16.
-    let first = unsafe { list.as_ptr().add(1).cast::<NET_BUFFER>() };
-    // SAFETY: as above; indexes below `count` stay inside the block.
-    let buffers: Vec<*mut NET_BUFFER> = (0..count)
-        .map(|index| unsafe { first.add(index) })
+    // SAFETY: the block is large enough for the list, the buffers and the MDLs one behind the other; all sizes are multiples
+    // of 16, so all are aligned.
+    let (first_buffer, first_mdl) = unsafe {
+        let first = list.as_ptr().add(1).cast::<NET_BUFFER>();
+        (first, first.add(buffers).cast::<MDL>())
+    };
+    // SAFETY: as above; indexes below the counts stay inside the block.
+    let buffers: Vec<*mut NET_BUFFER> = (0..buffers)
+        .map(|index| unsafe { first_buffer.add(index) })
+        .collect();
+    // SAFETY: as above.
+    let mdls: Vec<*mut MDL> = (0..mdls)
+        .map(|index| unsafe { first_mdl.add(index) })
         .collect();
     for pair in buffers.windows(2) {
         // SAFETY: both lie in the block.
@@ -106,18 +130,13 @@ pub(super) fn allocate_list(
     }
     // SAFETY: the list lies in the block.
     unsafe { (*list.as_ptr()).FirstNetBuffer = buffers.first().copied().unwrap_or(null_mut()) };
-    (list, buffers)
+    (list, buffers, mdls.into_iter())
 }
 
-/// Makes an MDL over `length` bytes at `data`.
-pub(super) fn new_mdl(kernel: &Kernel, ledger: ObjectId, data: *mut u8, length: u32) -> *mut MDL {
-    let mdl = kernel
-        .arena
-        .allocate(size_of::<MDL>(), Purpose::Mdl, ledger, true)
-        .cast::<MDL>()
-        .as_ptr();
+/// Describes `length` bytes at `data` in an MDL that is all zero.
+pub(super) fn fill_mdl(mdl: *mut MDL, data: *mut u8, length: u32) {
     let address = data as usize;
-    // SAFETY: the block is an MDL's size and was just allocated.
+    // SAFETY: the caller just allocated the MDL.
     unsafe {
         (*mdl).Size = size_of::<MDL>() as i16;
         (*mdl).MdlFlags = MDL_FLAGS;
@@ -126,7 +145,6 @@ pub(super) fn new_mdl(kernel: &Kernel, ledger: ObjectId, data: *mut u8, length: 
         (*mdl).ByteOffset = (address & 0xFFF) as u32;
         (*mdl).ByteCount = length;
     }
-    mdl
 }
 
 /// Puts a fresh MDL of `length` bytes in front of a buffer's chain, and says what must be freed with it.
@@ -139,7 +157,12 @@ pub(crate) fn attach_mdl(
     let data = kernel
         .arena
         .allocate(length as usize, Purpose::PacketData, ledger, false);
-    let mdl = new_mdl(kernel, ledger, data.as_ptr(), length);
+    let mdl = kernel
+        .arena
+        .allocate(size_of::<MDL>(), Purpose::Mdl, ledger, true)
+        .cast::<MDL>()
+        .as_ptr();
+    fill_mdl(mdl, data.as_ptr(), length);
     // SAFETY: the MDL is fresh, and the caller vouches for the buffer.
     unsafe {
         (*mdl).Next = (*buffer).MdlChain;

@@ -3,11 +3,12 @@
 use std::ptr::NonNull;
 
 use wfp_sys::ndis::MDL;
+use wfp_sys::ndis::NET_BUFFER;
 use wfp_sys::ndis::NET_BUFFER_LIST;
 
 use super::build::allocate_list;
+use super::build::fill_mdl;
 use super::build::link;
-use super::build::new_mdl;
 use super::net_buffers;
 use super::next;
 use super::offsets::recompute_current;
@@ -142,11 +143,6 @@ impl super::State {
         })
         .collect()
     }
-
-    /// How many lists are alive.
-    pub(crate) fn alive(&self) -> usize {
-        self.lists.borrow().len()
-    }
 }
 
 /// Looks a list up for a function of the platform, or stops the machine with what a driver's mistake with it would bring.
@@ -216,7 +212,10 @@ pub(crate) fn clone_list(
         .ledger
         .begin(format!("clone of NET_BUFFER_LIST {original:p}"));
     let buffers = net_buffers(original);
-    let (clone, copies) = allocate_list(kernel, ledger, buffers.len());
+    let stretches: Vec<(Vec<(*mut u8, u32)>, u32)> =
+        buffers.iter().map(|&buffer| stretches(buffer)).collect();
+    let mdls = stretches.iter().map(|(stretches, _)| stretches.len()).sum();
+    let (clone, copies, mut mdls) = allocate_list(kernel, ledger, buffers.len(), mdls);
     let mut record = List::new(
         Kind::Clone {
             parent: original as usize,
@@ -224,34 +223,16 @@ pub(crate) fn clone_list(
         ledger,
     );
     record.blocks.push(clone.as_ptr() as usize);
-    for (&from, &to) in buffers.iter().zip(&copies) {
-        let mut chain: Vec<*mut MDL> = Vec::new();
-        // SAFETY: the original's buffers and chains are alive; a driver that broke them faults here.
-        let (mut mdl, mut offset, mut left) = unsafe {
-            (
-                (*from).CurrentMdl,
-                (*from).CurrentMdlOffset,
-                (*from).DataLength,
-            )
-        };
-        while left > 0 && !mdl.is_null() {
-            // SAFETY: as above.
-            let (data, size) = unsafe { ((*mdl).MappedSystemVa.cast::<u8>(), (*mdl).ByteCount) };
-            if offset < size {
-                let take = left.min(size - offset);
-                let partial = new_mdl(kernel, ledger, data.wrapping_add(offset as usize), take);
-                record.blocks.push(partial as usize);
-                chain.push(partial);
-                left -= take;
-            }
-            offset = offset.saturating_sub(size);
-            mdl = next(mdl);
+    for ((stretches, length), &to) in stretches.iter().zip(&copies) {
+        let chain: Vec<*mut MDL> = mdls.by_ref().take(stretches.len()).collect();
+        for (&mdl, &(data, size)) in chain.iter().zip(stretches) {
+            fill_mdl(mdl, data, size);
         }
         link(&chain);
         // SAFETY: the copy was just allocated.
         unsafe {
             (*to).MdlChain = chain.first().copied().unwrap_or(std::ptr::null_mut());
-            (*to).DataLength = (*from).DataLength - left;
+            (*to).DataLength = *length;
             (*to).DataOffset = 0;
         }
         recompute_current(to);
@@ -277,6 +258,32 @@ pub(crate) fn clone_list(
         .borrow_mut()
         .insert(clone.as_ptr() as usize, record);
     clone
+}
+
+/// The memory that a buffer's data lies in, piece by piece, and how much that is in all.
+fn stretches(buffer: *mut NET_BUFFER) -> (Vec<(*mut u8, u32)>, u32) {
+    let mut found = Vec::new();
+    // SAFETY: the original's buffers and chains are alive; a driver that broke them faults here.
+    let (mut mdl, mut offset, length) = unsafe {
+        (
+            (*buffer).CurrentMdl,
+            (*buffer).CurrentMdlOffset,
+            (*buffer).DataLength,
+        )
+    };
+    let mut left = length;
+    while left > 0 && !mdl.is_null() {
+        // SAFETY: as above.
+        let (data, size) = unsafe { ((*mdl).MappedSystemVa.cast::<u8>(), (*mdl).ByteCount) };
+        if offset < size {
+            let take = left.min(size - offset);
+            found.push((data.wrapping_add(offset as usize), take));
+            left -= take;
+        }
+        offset = offset.saturating_sub(size);
+        mdl = next(mdl);
+    }
+    (found, length - left)
 }
 
 /// Frees a clone that the driver owns, and the original if that was all that kept it.

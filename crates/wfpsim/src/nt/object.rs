@@ -27,7 +27,6 @@ pub(crate) struct HandleEntry {
     object: usize,
 }
 
-#[expect(clippy::too_many_arguments, reason = "the kernel's prototype")]
 pub(super) fn create_thread(
     kernel: &Kernel,
     handle: *mut Handle,

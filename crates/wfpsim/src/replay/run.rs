@@ -63,6 +63,9 @@ impl Block {
     }
 }
 
+/// A counter of the driver's own: group, name, value.
+pub type DriverCounter = (&'static str, &'static str, u64);
+
 /// What a replay is run with.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -71,7 +74,7 @@ pub struct Settings {
     /// The policy, which the driver reads from its Parameters key.
     pub block: Block,
     /// Reads the driver's own counters at the end.
-    pub counters: Option<fn(&Machine) -> Vec<(&'static str, &'static str, u64)>>,
+    pub counters: Option<fn(&Machine) -> Vec<DriverCounter>>,
 }
 
 /// What came out, for whoever writes it down.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::plan::Planned;
+use super::run::DriverCounter;
 use crate::stack::Counts;
 use crate::verifier::Violation;
 
@@ -42,7 +43,7 @@ pub struct Summary {
     /// Packets that are gone without a right to be.
     pub lost: Vec<Lost>,
     /// What the driver counted, by the names of its own counters; those that are zero are left out.
-    pub driver: Vec<(&'static str, &'static str, u64)>,
+    pub driver: Vec<DriverCounter>,
     /// What was violated.
     pub violations: Vec<Violation>,
     /// What was left behind at unload, by kind.
