@@ -12,7 +12,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use wfpsim::Config;
-use wfpsim::driver::Linked;
+use wfpsim::driver::Driver;
 use wfpsim::replay::Block;
 use wfpsim::replay::Planner;
 use wfpsim::replay::Runner;
@@ -79,14 +79,14 @@ pub fn plan(path: &Path, host: Option<&[IpAddr]>, sa: Option<&Path>) -> Story {
 
 impl Story {
     /// Replays it once.
-    pub fn run(&self, driver: Linked, config: Config, block: Block) -> Summary {
+    pub fn run(&self, driver: impl Into<Driver>, config: Config, block: Block) -> Summary {
         self.run_with(driver, config, block, &mut |_| ())
     }
 
     /// Replays it once and hands out what came out.
     pub fn run_with(
         &self,
-        driver: Linked,
+        driver: impl Into<Driver>,
         config: Config,
         block: Block,
         output: &mut dyn FnMut(wfpsim::replay::run::Output<'_>),
@@ -108,6 +108,6 @@ impl Story {
 }
 
 /// Replays a capture whose host is guessed and which has no keys.
-pub fn replay(path: &Path, driver: Linked, config: Config) -> Summary {
+pub fn replay(path: &Path, driver: impl Into<Driver>, config: Config) -> Summary {
     plan(path, None, None).run(driver, config, Block::default())
 }

@@ -28,6 +28,8 @@ pub fn all() -> impl Iterator<Item = &'static Export> {
         crate::ndis::EXPORTS,
         crate::fwp::EXPORTS,
         crate::wdf::EXPORTS,
+        #[cfg(target_arch = "x86_64")]
+        crate::nt::RUNTIME_EXPORTS,
     ]
     .into_iter()
     .flatten()

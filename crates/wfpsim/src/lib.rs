@@ -13,6 +13,8 @@
 pub mod driver;
 pub mod exports;
 mod fwp;
+#[cfg(target_arch = "x86_64")]
+pub mod image;
 pub mod machine;
 pub mod memory;
 mod ndis;

@@ -32,6 +32,7 @@ pub use tollgate::tollgate;
 pub use tollgate::tollgate_counters;
 
 use crate::exports::call_driver;
+use crate::machine::Convention;
 use crate::machine::Kernel;
 use crate::machine::Machine;
 use crate::machine::irql;
@@ -56,6 +57,29 @@ pub type DriverEntry =
 pub struct Linked {
     /// Its entry point.
     pub entry: DriverEntry,
+}
+
+/// A driver, whichever way it comes.
+#[derive(Clone)]
+pub enum Driver {
+    /// Linked into this process.
+    Linked(Linked),
+    /// An image, of which each machine maps a copy.
+    #[cfg(target_arch = "x86_64")]
+    Image(std::sync::Arc<crate::image::Image>),
+}
+
+impl From<Linked> for Driver {
+    fn from(linked: Linked) -> Self {
+        Self::Linked(linked)
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl From<crate::image::Image> for Driver {
+    fn from(image: crate::image::Image) -> Self {
+        Self::Image(std::sync::Arc::new(image))
+    }
 }
 
 /// Where a driver is in its life.
@@ -95,6 +119,9 @@ pub enum LoadError {
     Refused(NtStatus, Leaks),
     /// The machine came down, or DriverEntry never returned: the machine's violations tell how.
     Stopped,
+    /// The image cannot be mapped.
+    #[cfg(target_arch = "x86_64")]
+    Image(crate::image::ImageError),
 }
 
 impl fmt::Display for LoadError {
@@ -109,6 +136,8 @@ impl fmt::Display for LoadError {
                 "DriverEntry returned {status:#010x} and left behind {leaks:?}"
             ),
             Self::Stopped => f.write_str("the machine stopped while DriverEntry ran"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Image(error) => error.fmt(f),
         }
     }
 }
@@ -124,11 +153,37 @@ impl Machine {
     /// See [`LoadError`]. If DriverEntry fails, everything that the driver made must be gone when it returns, because
     /// nobody calls unload then (C-51); what is not is recorded as a violation.
     pub fn load_driver(&self, driver: Linked, parameters: &Parameters) -> Result<(), LoadError> {
+        self.kernel().set_convention(Convention::Host);
         self.load_at(driver.entry as *const () as usize, parameters)
     }
 
+    /// Loads a driver, whichever way it comes.
+    pub fn load(&self, driver: &Driver, parameters: &Parameters) -> Result<(), LoadError> {
+        match driver {
+            Driver::Linked(linked) => self.load_driver(*linked, parameters),
+            #[cfg(target_arch = "x86_64")]
+            Driver::Image(image) => self.load_image(image, parameters),
+        }
+    }
+
+    /// Loads a driver image: maps a copy of it for this machine, binds it, and enters it as [`Machine::load_driver`] does.
+    #[cfg(target_arch = "x86_64")]
+    pub fn load_image(
+        &self,
+        image: &crate::image::Image,
+        parameters: &Parameters,
+    ) -> Result<(), LoadError> {
+        // Any value but the compiler's default and zero; the seed's own, so that a run can be shown again.
+        let cookie = self.kernel().random.bits() >> 16 | 1;
+        let mapped = crate::image::Mapped::new(image, cookie).map_err(LoadError::Image)?;
+        let entry = mapped.entry();
+        self.kernel().image.replace(Some(mapped));
+        self.kernel().set_convention(Convention::Win64);
+        self.load_at(entry, parameters)
+    }
+
     /// Loads a driver whose entry point is at an address, in the machine's calling convention.
-    pub(crate) fn load_at(&self, entry: usize, parameters: &Parameters) -> Result<(), LoadError> {
+    fn load_at(&self, entry: usize, parameters: &Parameters) -> Result<(), LoadError> {
         if !matches!(
             self.kernel().wdf.life.stage.get(),
             Stage::None | Stage::Gone
@@ -253,6 +308,10 @@ fn take_image_away(kernel: &Kernel, when: &str) -> Leaks {
         crate::nt::free_blocks(kernel, &[block], "gone with the driver's image");
     }
     life.stage.set(Stage::Gone);
+    #[cfg(target_arch = "x86_64")]
+    if let Some(image) = kernel.image.borrow().as_ref() {
+        image.take_away();
+    }
     if let Some(violation) = threads {
         // Such a thread cannot be stopped, and its next instruction is one of an image that is gone.
         kernel.bug_check(violation);

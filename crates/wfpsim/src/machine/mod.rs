@@ -61,6 +61,8 @@ pub struct Kernel {
     pub(crate) fwp: crate::fwp::State,
     pub(crate) wdf: crate::wdf::State,
     pub(crate) stack: crate::stack::State,
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) image: RefCell<Option<crate::image::Mapped>>,
     convention: Cell<Convention>,
     clock: Cell<Time>,
     threads: RefCell<Vec<Rc<Thread>>>,
@@ -87,6 +89,8 @@ impl Machine {
             fwp: Default::default(),
             wdf: Default::default(),
             stack: Default::default(),
+            #[cfg(target_arch = "x86_64")]
+            image: RefCell::default(),
             convention: Cell::default(),
             // Not zero, so that "no deadline" and "now" cannot be mixed up: ten seconds of boot.
             clock: Cell::new(100_000_000),
@@ -186,6 +190,11 @@ impl Kernel {
         id
     }
 
+    /// Says how the driver's functions are called from now on.
+    pub(crate) fn set_convention(&self, convention: Convention) {
+        self.convention.set(convention);
+    }
+
     /// How the driver's functions are called.
     pub(crate) fn convention(&self) -> Convention {
         self.convention.get()
@@ -203,6 +212,16 @@ impl Kernel {
     /// How often a thread of the driver's was given the processor.
     pub(crate) fn driver_turns(&self) -> u64 {
         self.driver_turns.get()
+    }
+
+    /// The offset of an address in the driver's image, if it runs as one and the address is its own.
+    pub(crate) fn image_offset(&self, address: usize) -> Option<usize> {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(image) = self.image.borrow().as_ref() {
+            return image.offset_of(address);
+        }
+        let _ = address;
+        None
     }
 
     /// Whether a bug check has happened.

@@ -4,12 +4,17 @@ mod event;
 mod object;
 mod pool;
 mod rundown;
+#[cfg(target_arch = "x86_64")]
+mod runtime;
 mod spinlock;
 mod system;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::c_void;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use runtime::EXPORTS as RUNTIME_EXPORTS;
 
 pub(crate) use pool::free_block;
 pub(crate) use pool::free_blocks;

@@ -20,7 +20,7 @@ use super::summary::Summary;
 use crate::Config;
 use crate::Machine;
 use crate::Stop;
-use crate::driver::Linked;
+use crate::driver::Driver;
 use crate::driver::Parameters;
 use crate::stack::Arrival;
 use crate::stack::Fate;
@@ -115,7 +115,7 @@ pub struct Runner {
 
 impl Runner {
     /// Switches a machine on and loads the driver.
-    pub fn new(settings: Settings, sadb: Sadb, driver: Linked) -> Self {
+    pub fn new(settings: Settings, sadb: Sadb, driver: impl Into<Driver>) -> Self {
         let machine = Machine::new(settings.config.clone());
         let mut parameters = Parameters::default();
         if let Some(address) = settings.block.address {
@@ -139,7 +139,7 @@ impl Runner {
             summary,
             crashed: false,
         };
-        if let Err(error) = runner.machine.load_driver(driver, &parameters) {
+        if let Err(error) = runner.machine.load(&driver.into(), &parameters) {
             runner.summary.input_error = Some(format!("the driver did not load: {error}"));
             runner.crashed = true;
         }

@@ -86,7 +86,7 @@ impl Violation {
             time: kernel.now(),
             object: None,
             history: Vec::new(),
-            stack: stack::resolve(frames),
+            stack: stack::resolve(kernel, frames),
             seed: 0,
         }
     }
@@ -190,6 +190,10 @@ impl Violation {
             ]
         } else {
             [fault.address as u64, write, fault.instruction as u64, 0]
+        };
+        let summary = match kernel.image_offset(fault.instruction) {
+            Some(offset) => format!("the driver's image, at offset {offset:#x}, {summary}"),
+            None => summary,
         };
         let violation = Self::with_frames(kernel, code, parameters, rule, summary, &fault.frames);
         match block {

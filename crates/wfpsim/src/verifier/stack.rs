@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::machine::Kernel;
+
 /// Symbols of the simulator's own machinery below a driver's frames, which no reader wants.
 const MACHINERY: [&str; 6] = [
     "corosensei::",
@@ -23,9 +25,13 @@ pub(crate) fn capture() -> Vec<usize> {
 }
 
 /// Tells each address that symbols are known for.
-pub(crate) fn resolve(frames: &[usize]) -> Vec<String> {
+pub(crate) fn resolve(kernel: &Kernel, frames: &[usize]) -> Vec<String> {
     let mut told = Vec::new();
     for &frame in frames {
+        if let Some(offset) = kernel.image_offset(frame) {
+            told.push(format!("driver+{offset:#x}"));
+            continue;
+        }
         // A return address lies behind the call; the call is what people look for.
         let address = frame.saturating_sub(1) as *mut std::ffi::c_void;
         backtrace::resolve(address, |symbol| {

@@ -1,0 +1,15 @@
+//! Driver images: a .sys file is read, checked, mapped into this process and bound to the simulated kernel's functions in the
+//! Windows x64 calling convention. What ships is what runs.
+//!
+//! [`pe`] reads the file and says what is wrong with it; it maps nothing. [`mapped`] lays it out with each section's own
+//! protection, relocates it and binds its imports. Every machine maps a copy of its own, with its own data.
+
+mod error;
+mod mapped;
+mod missing;
+pub mod pe;
+
+pub use error::ImageError;
+pub use pe::Image;
+
+pub(crate) use mapped::Mapped;

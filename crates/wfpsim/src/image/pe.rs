@@ -1,0 +1,336 @@
+//! A PE32+ kernel image as a file: read, checked, and described. Offsets in the image are relative to its base (RVA).
+
+use object::LittleEndian as LE;
+use object::pe;
+use object::read::pe::ImageNtHeaders as _;
+use object::read::pe::ImageOptionalHeader as _;
+use object::read::pe::Import as Thunk;
+use object::read::pe::PeFile64;
+
+use super::ImageError;
+
+/// Size of a page: sections are mapped in whole ones.
+pub const PAGE: u32 = 4096;
+
+/// The largest image that is taken: no driver is near it, and a header that says more is wrong.
+const LARGEST: u32 = 256 << 20;
+
+/// A checked image, ready to be mapped any number of times.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// Bytes that the image takes when mapped, a multiple of [`PAGE`].
+    pub size: u32,
+    /// The address that its relocations assume.
+    pub base: u64,
+    /// Where it is entered.
+    pub entry: u32,
+    /// The headers, as they are mapped at the base.
+    pub headers: Vec<u8>,
+    /// The sections, by address.
+    pub sections: Vec<Section>,
+    /// Where an eight-byte address is to be moved by the distance from [`Image::base`].
+    pub relocations: Vec<u32>,
+    /// What it needs from others.
+    pub imports: Vec<Import>,
+    /// Where its security cookie is, if it has one.
+    pub cookie: Option<u32>,
+}
+
+/// One section.
+#[derive(Clone, Debug)]
+pub struct Section {
+    /// Its name.
+    pub name: String,
+    /// Where it is mapped, a multiple of [`PAGE`].
+    pub address: u32,
+    /// How many bytes it has there; those that the file does not have are zero.
+    pub size: u32,
+    /// What the file has of it.
+    pub data: Vec<u8>,
+    /// May be written.
+    pub writable: bool,
+    /// May be executed.
+    pub executable: bool,
+    /// May be thrown away after initialisation.
+    pub discardable: bool,
+}
+
+/// One imported symbol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Import {
+    /// The module, as the image spells it.
+    pub module: String,
+    /// Which symbol of it.
+    pub symbol: Symbol,
+    /// Where its address is to be written.
+    pub thunk: u32,
+}
+
+/// How a symbol is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Symbol {
+    /// By name.
+    Name(String),
+    /// By number.
+    Ordinal(u16),
+}
+
+impl std::fmt::Display for Symbol {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Ordinal(ordinal) => write!(f, "#{ordinal}"),
+        }
+    }
+}
+
+fn bad(message: impl Into<String>) -> ImageError {
+    ImageError::new(message)
+}
+
+/// Turns the reader's words into an error of ours.
+fn read<T>(what: &str, result: object::Result<T>) -> Result<T, ImageError> {
+    result.map_err(|error| bad(format!("{what}: {error}")))
+}
+
+impl Image {
+    /// Reads an image from a file.
+    pub fn open(path: &std::path::Path) -> Result<Self, ImageError> {
+        let within = |error: ImageError| error.within(&path.display().to_string());
+        let bytes =
+            std::fs::read(path).map_err(|error| within(bad(format!("cannot be read: {error}"))))?;
+        Self::parse(&bytes).map_err(within)
+    }
+
+    /// Reads an image from memory.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ImageError> {
+        if !bytes.starts_with(b"MZ") {
+            return Err(bad("not an image: it does not begin with MZ"));
+        }
+        let file = read("not a PE32+ image", PeFile64::parse(bytes))?;
+        let headers = file.nt_headers();
+        let machine = headers.file_header().machine.get(LE);
+        if machine != pe::IMAGE_FILE_MACHINE_AMD64 {
+            return Err(bad(format!(
+                "made for machine {machine:?}; only x86-64 (0x8664) can be run here"
+            )));
+        }
+        let optional = headers.optional_header();
+        let subsystem = optional.subsystem();
+        if subsystem != pe::IMAGE_SUBSYSTEM_NATIVE {
+            return Err(bad(format!(
+                "subsystem {subsystem:?} is not the native one (1): this is no driver"
+            )));
+        }
+        let size = optional.size_of_image();
+        if size == 0 || size > LARGEST {
+            return Err(bad(format!(
+                "SizeOfImage is {size}; from 1 to {LARGEST} bytes would do"
+            )));
+        }
+        let size = size.next_multiple_of(PAGE);
+        let header_size = optional.size_of_headers();
+        let mapped_headers = bytes
+            .get(..header_size as usize)
+            .filter(|_| header_size <= size);
+        let mapped_headers = mapped_headers.ok_or_else(|| {
+            bad(format!(
+                "SizeOfHeaders is {header_size}, more than the file or the image has"
+            ))
+        })?;
+        let mut image = Self {
+            size,
+            base: optional.image_base(),
+            entry: optional.address_of_entry_point(),
+            headers: mapped_headers.to_vec(),
+            sections: sections(&file, bytes, size)?,
+            relocations: Vec::new(),
+            imports: imports(&file)?,
+            cookie: None,
+        };
+        image.relocations = image.read_relocations(&file, bytes)?;
+        image.check_places()?;
+        image.cookie = image.read_cookie(&file);
+        Ok(image)
+    }
+
+    /// The section that has all of `length` bytes at `address`.
+    fn section_at(&self, address: u32, length: u32) -> Option<&Section> {
+        self.sections.iter().find(|section| {
+            address
+                .checked_sub(section.address)
+                .and_then(|offset| offset.checked_add(length))
+                .is_some_and(|end| end <= section.size)
+        })
+    }
+
+    fn read_relocations(&self, file: &PeFile64<'_>, bytes: &[u8]) -> Result<Vec<u32>, ImageError> {
+        let stripped = file.nt_headers().file_header().characteristics.get(LE).0
+            & pe::IMAGE_FILE_RELOCS_STRIPPED.0
+            != 0;
+        if stripped {
+            return Err(bad(
+                "its relocations were stripped; a driver must be movable",
+            ));
+        }
+        let blocks = read(
+            "relocations",
+            file.data_directories()
+                .relocation_blocks(bytes, &file.section_table()),
+        )?;
+        let Some(mut blocks) = blocks else {
+            return Ok(Vec::new());
+        };
+        let mut found = Vec::new();
+        while let Some(block) = read("relocations", blocks.next())? {
+            for relocation in block {
+                match relocation.typ {
+                    pe::IMAGE_REL_BASED_ABSOLUTE => {}
+                    pe::IMAGE_REL_BASED_DIR64 => found.push(relocation.virtual_address),
+                    other => {
+                        return Err(bad(format!(
+                            "relocation of type {other:?} at {:#x}; only DIR64 (10) belongs in an x86-64 image",
+                            relocation.virtual_address
+                        )));
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Everything that will be written or jumped to lies in a section.
+    fn check_places(&self) -> Result<(), ImageError> {
+        if !self
+            .section_at(self.entry, 1)
+            .is_some_and(|section| section.executable)
+        {
+            return Err(bad(format!(
+                "the entry point {:#x} is in no executable section",
+                self.entry
+            )));
+        }
+        for &place in &self.relocations {
+            if self.section_at(place, 8).is_none() {
+                return Err(bad(format!("a relocation at {place:#x} is in no section")));
+            }
+        }
+        for import in &self.imports {
+            if self.section_at(import.thunk, 8).is_none() {
+                return Err(bad(format!(
+                    "the address of {}!{} at {:#x} is in no section",
+                    import.module, import.symbol, import.thunk
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The place of the security cookie that the load configuration names (offset 0x58), if it is a sound one.
+    fn read_cookie(&self, file: &PeFile64<'_>) -> Option<u32> {
+        let directory = file
+            .data_directories()
+            .get(pe::IMAGE_DIRECTORY_ENTRY_LOAD_CONFIG)?;
+        let address = directory.virtual_address.get(LE).checked_add(0x58)?;
+        let section = self.section_at(address, 8)?;
+        let offset = (address - section.address) as usize;
+        let bytes = section.data.get(offset..offset.checked_add(8)?)?;
+        let cookie = u64::from_le_bytes(bytes.try_into().ok()?).checked_sub(self.base)?;
+        let cookie = u32::try_from(cookie).ok()?;
+        self.section_at(cookie, 8)
+            .filter(|section| section.writable)
+            .map(|_| cookie)
+    }
+}
+
+fn sections(file: &PeFile64<'_>, bytes: &[u8], size: u32) -> Result<Vec<Section>, ImageError> {
+    let mut found: Vec<Section> = Vec::new();
+    for header in file.section_table().iter() {
+        let name = String::from_utf8_lossy(header.raw_name()).into_owned();
+        let characteristics = header.characteristics.get(LE).0;
+        let address = header.virtual_address.get(LE);
+        let data = read(
+            &format!("section {name}: its data lie outside the file"),
+            header.pe_data(bytes),
+        )?;
+        let virtual_size = header.virtual_size.get(LE);
+        let length = if virtual_size == 0 {
+            data.len() as u32
+        } else {
+            virtual_size
+        };
+        if !address.is_multiple_of(PAGE) {
+            return Err(bad(format!(
+                "section {name} is at {address:#x}, which is no multiple of a page"
+            )));
+        }
+        if address.checked_add(length).is_none_or(|end| end > size) {
+            return Err(bad(format!(
+                "section {name} at {address:#x} with {length} bytes reaches beyond the image of {size}"
+            )));
+        }
+        if let Some(before) = found
+            .last()
+            .filter(|before| before.address + before.size > address)
+        {
+            return Err(bad(format!(
+                "section {name} at {address:#x} overlaps {}",
+                before.name
+            )));
+        }
+        let has = |flag: u32| characteristics & flag != 0;
+        let data = data
+            .get(..data.len().min(length as usize))
+            .unwrap_or_default()
+            .to_vec();
+        found.push(Section {
+            name,
+            address,
+            size: length,
+            data,
+            writable: has(pe::IMAGE_SCN_MEM_WRITE.0),
+            executable: has(pe::IMAGE_SCN_MEM_EXECUTE.0),
+            discardable: has(pe::IMAGE_SCN_MEM_DISCARDABLE.0),
+        });
+    }
+    if found.is_empty() {
+        return Err(bad("it has no sections"));
+    }
+    Ok(found)
+}
+
+fn imports(file: &PeFile64<'_>) -> Result<Vec<Import>, ImageError> {
+    let Some(table) = read("imports", file.import_table())? else {
+        return Ok(Vec::new());
+    };
+    let mut found = Vec::new();
+    let mut descriptors = read("imports", table.descriptors())?;
+    while let Some(descriptor) = read("imports", descriptors.next())? {
+        let module = read(
+            "the name of an imported module",
+            table.name(descriptor.name.get(LE)),
+        )?;
+        let module = String::from_utf8_lossy(module).into_owned();
+        let names = descriptor.original_first_thunk.get(LE);
+        let addresses = descriptor.first_thunk.get(LE);
+        let names = if names == 0 { addresses } else { names };
+        let what = format!("imports from {module}");
+        let mut thunks = read(&what, table.thunks(names))?;
+        let mut place = addresses;
+        while let Some(thunk) = read(&what, thunks.next::<pe::ImageNtHeaders64>())? {
+            let symbol = match read(&what, table.import::<pe::ImageNtHeaders64>(thunk))? {
+                Thunk::Ordinal(ordinal) => Symbol::Ordinal(ordinal),
+                Thunk::Name(_, name) => Symbol::Name(String::from_utf8_lossy(name).into_owned()),
+            };
+            found.push(Import {
+                module: module.clone(),
+                symbol,
+                thunk: place,
+            });
+            place = place
+                .checked_add(8)
+                .ok_or_else(|| bad(format!("{what} reach beyond the image")))?;
+        }
+    }
+    Ok(found)
+}
