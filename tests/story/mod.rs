@@ -94,7 +94,7 @@ impl Story {
         let settings = Settings {
             config,
             block,
-            counters: None,
+            counters: Some(wfpsim::driver::tollgate_counters),
         };
         let mut runner = Runner::new(settings, self.sadb.clone(), driver);
         for step in &self.steps {

@@ -43,12 +43,16 @@ pub(crate) struct Caller {
     /// Whether the function may call out of the kernel or take locks of its own, so that the caller may hold no spin
     /// lock (C-03).
     pub unlocked: bool,
+    /// Whether another thread may run first.
+    pub point: bool,
 }
 
 /// Passes a scheduling point, checks the caller, and gives the machine.
 pub(crate) fn enter<'a>(name: &'static str, caller: Caller) -> &'a Kernel {
     let kernel = current::kernel();
-    kernel.point();
+    if caller.point {
+        kernel.point();
+    }
     let irql = kernel.irql();
     if irql > caller.max_irql {
         let summary = format!(
@@ -88,6 +92,15 @@ pub(crate) fn enter<'a>(name: &'static str, caller: Caller) -> &'a Kernel {
     kernel
 }
 
+/// Whether a function is a scheduling point. All are but those that only one of a driver's two forms calls: a seed is to mean the
+/// same for both.
+pub(crate) const fn is_point(name: &str) -> bool {
+    !matches!(
+        name.as_bytes(),
+        b"wfpsim_image_data" | b"WdfVersionBind" | b"WdfVersionUnbind"
+    )
+}
+
 /// The subcode of bug check 0xC4 under which Driver Verifier reports a function called at a wrong IRQL.
 fn ddi_rule(name: &str) -> Option<u64> {
     match name {
@@ -111,7 +124,7 @@ macro_rules! exports {
             pub unsafe extern "C" fn $name($($arg: $ty),*) $(-> $ret)? {
                 let kernel = $crate::exports::enter(
                     stringify!($name),
-                    $crate::exports::Caller { max_irql: $crate::exports::level::$irql, unlocked: $crate::exports::flag!($($unlocked)?) },
+                    $crate::exports::Caller { max_irql: $crate::exports::level::$irql, unlocked: $crate::exports::flag!($($unlocked)?), point: const { $crate::exports::is_point(stringify!($name)) } },
                 );
                 $body(kernel, $($arg),*)
             }

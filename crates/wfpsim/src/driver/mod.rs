@@ -170,11 +170,12 @@ impl Machine {
     #[cfg(target_arch = "x86_64")]
     pub fn load_image(
         &self,
-        image: &crate::image::Image,
+        image: &std::sync::Arc<crate::image::Image>,
         parameters: &Parameters,
     ) -> Result<(), LoadError> {
-        // Any value but the compiler's default and zero; the seed's own, so that a run can be shown again.
-        let cookie = self.kernel().random.bits() >> 16 | 1;
+        // Any value but the compiler's default and zero. Not drawn from the machine's numbers: a seed is to mean the same for a
+        // linked driver, which has none.
+        let cookie = crate::machine::Random::new(!self.kernel().config.seed).bits() >> 16 | 1;
         let mapped = crate::image::Mapped::new(image, cookie).map_err(LoadError::Image)?;
         let entry = mapped.entry();
         self.kernel().image.replace(Some(mapped));

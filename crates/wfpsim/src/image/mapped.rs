@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 use super::ImageError;
 use super::missing;
@@ -12,6 +13,8 @@ use super::pe::Symbol;
 
 /// One copy of an image in this process.
 pub(crate) struct Mapped {
+    /// What is mapped.
+    pub image: Arc<Image>,
     base: NonNull<u8>,
     /// Bytes of the image, and of the stand-ins behind it.
     size: usize,
@@ -22,7 +25,7 @@ pub(crate) struct Mapped {
 
 impl Mapped {
     /// Maps a copy of `image`. `cookie` is what its security cookie is to be; never the compiler's default.
-    pub fn new(image: &Image, cookie: u64) -> Result<Self, ImageError> {
+    pub fn new(image: &Arc<Image>, cookie: u64) -> Result<Self, ImageError> {
         let resolved = Resolved::new(&image.imports);
         let stand_ins = (resolved.missing.len() * missing::STRIDE).next_multiple_of(PAGE as usize);
         let size = image.size as usize + stand_ins;
@@ -42,6 +45,7 @@ impl Mapped {
             ImageError::new(format!("the host has no {size} bytes of memory for it"))
         })?;
         let mapped = Self {
+            image: Arc::clone(image),
             base,
             size,
             entry: base.as_ptr() as usize + image.entry as usize,
@@ -75,6 +79,11 @@ impl Mapped {
         }
         mapped.protect_all(image, stand_ins)?;
         Ok(mapped)
+    }
+
+    /// Where it is mapped.
+    pub fn start(&self) -> usize {
+        self.base.as_ptr() as usize
     }
 
     /// Where the image is entered.

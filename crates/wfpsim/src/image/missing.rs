@@ -25,6 +25,7 @@ unsafe extern "win64" fn stop(number: u32) -> ! {
         Caller {
             max_irql: level::any,
             unlocked: false,
+            point: true,
         },
     );
     let name = kernel

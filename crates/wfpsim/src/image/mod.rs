@@ -8,8 +8,13 @@ mod error;
 mod mapped;
 mod missing;
 pub mod pe;
+mod symbols;
+mod unwind;
 
 pub use error::ImageError;
 pub use pe::Image;
 
 pub(crate) use mapped::Mapped;
+pub(crate) use symbols::tell;
+pub(crate) use unwind::From;
+pub(crate) use unwind::follow;

@@ -34,6 +34,10 @@ pub struct Image {
     pub imports: Vec<Import>,
     /// Where its security cookie is, if it has one.
     pub cookie: Option<u32>,
+    /// What reports call it: the file's name without its ending.
+    pub name: String,
+    /// The symbols beside the file, if there are any.
+    pub pdb: Option<std::path::PathBuf>,
 }
 
 /// One section.
@@ -99,7 +103,12 @@ impl Image {
         let within = |error: ImageError| error.within(&path.display().to_string());
         let bytes =
             std::fs::read(path).map_err(|error| within(bad(format!("cannot be read: {error}"))))?;
-        Self::parse(&bytes).map_err(within)
+        let mut image = Self::parse(&bytes).map_err(within)?;
+        image.pdb = Some(path.with_extension("pdb")).filter(|pdb| pdb.is_file());
+        if let Some(stem) = path.file_stem() {
+            image.name = stem.to_string_lossy().into_owned();
+        }
+        Ok(image)
     }
 
     /// Reads an image from memory.
@@ -147,11 +156,20 @@ impl Image {
             relocations: Vec::new(),
             imports: imports(&file)?,
             cookie: None,
+            name: "driver".to_owned(),
+            pdb: None,
         };
         image.relocations = image.read_relocations(&file, bytes)?;
         image.check_places()?;
         image.cookie = image.read_cookie(&file);
         Ok(image)
+    }
+
+    /// The section of a name.
+    pub(super) fn section(&self, name: &[u8]) -> Option<&Section> {
+        self.sections
+            .iter()
+            .find(|section| section.name.as_bytes() == name)
     }
 
     /// The section that has all of `length` bytes at `address`.

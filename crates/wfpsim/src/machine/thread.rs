@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use corosensei::Coroutine;
 use corosensei::Yielder;
 use corosensei::stack::DefaultStack;
+use corosensei::stack::Stack as _;
 use corosensei::trap::CoroutineTrapHandler;
 
 use super::Kernel;
@@ -86,6 +87,8 @@ pub struct Thread {
     pub locks: RefCell<Vec<usize>>,
     /// How many classify calls of any callout are on its stack.
     pub classify_depth: Cell<u32>,
+    /// Where its stack ends.
+    pub(crate) stack_end: Cell<usize>,
     /// Whether the driver created it.
     pub(super) of_driver: Cell<bool>,
     pub(super) wait: RefCell<Option<Wait>>,
@@ -103,6 +106,7 @@ impl Thread {
         body: Box<dyn FnOnce(&Kernel)>,
     ) -> Self {
         let stack = take_stack();
+        let stack_end = stack.base().get();
         let coroutine = Co::with_stack(stack, move |yielder, ()| {
             let kernel = super::current::kernel();
             kernel.running().yielder.set(yielder);
@@ -116,6 +120,7 @@ impl Thread {
             processor: Cell::new(None),
             locks: RefCell::new(Vec::new()),
             classify_depth: Cell::new(0),
+            stack_end: Cell::new(stack_end),
             of_driver: Cell::new(false),
             wait: RefCell::new(None),
             coroutine: RefCell::new(Some(coroutine)),

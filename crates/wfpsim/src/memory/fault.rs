@@ -32,6 +32,10 @@ pub struct Fault {
     pub instruction: usize,
     /// Return addresses, innermost first.
     pub frames: Vec<usize>,
+    /// The stack pointer of the last of these frames.
+    pub stack: usize,
+    /// The base pointer at the fault.
+    pub base: usize,
 }
 
 /// How a coroutine ends.
@@ -95,6 +99,7 @@ pub(crate) fn install() {
 struct Registers {
     instruction: usize,
     stack: usize,
+    base: usize,
     access: Access,
 }
 
@@ -106,6 +111,7 @@ fn registers(context: &libc::ucontext_t) -> Registers {
     Registers {
         instruction: registers[libc::REG_RIP as usize] as usize,
         stack: registers[libc::REG_RSP as usize] as usize,
+        base: registers[libc::REG_RBP as usize] as usize,
         access: if write { Access::Write } else { Access::Read },
     }
 }
@@ -126,6 +132,7 @@ fn registers(context: &libc::ucontext_t) -> Registers {
     Registers {
         instruction: context.uc_mcontext.pc as usize,
         stack: context.uc_mcontext.sp as usize,
+        base: context.uc_mcontext.regs[29] as usize,
         access: Access::Read,
     }
 }
@@ -160,12 +167,14 @@ unsafe extern "C" fn handler(signal: i32, info: *mut libc::siginfo_t, context: *
     };
     let mut frames = [0usize; FRAMES];
     let mut count = 0;
+    let mut last = registers.stack;
     // SAFETY: the faulting code is not inside the unwinder or the allocator of this thread: it is a coroutine's, and
     // coroutines are switched by plain calls only. The closure only stores into an array.
     unsafe {
         backtrace::trace_unsynchronized(|frame| {
             if let Some(slot) = frames.get_mut(count) {
                 *slot = frame.ip() as usize;
+                last = frame.sp() as usize;
                 count += 1;
             }
             count < FRAMES
@@ -175,7 +184,13 @@ unsafe extern "C" fn handler(signal: i32, info: *mut libc::siginfo_t, context: *
     let first = frames[..count]
         .iter()
         .position(|&ip| ip == registers.instruction || ip == registers.instruction + 1);
-    let (access, instruction) = (registers.access, registers.instruction);
+    let (access, instruction, base) = (registers.access, registers.instruction, registers.base);
+    // At the fault itself the registers say it better than the unwinder.
+    let stack = if first == Some(count.saturating_sub(1)) {
+        registers.stack
+    } else {
+        last
+    };
     // SAFETY: the coroutine is the one that is running, and its stack pointer is within its stack. The closure runs on
     // the coroutine's stack after this handler has returned, so it may allocate.
     let to = unsafe {
@@ -186,6 +201,8 @@ unsafe extern "C" fn handler(signal: i32, info: *mut libc::siginfo_t, context: *
                 access,
                 instruction,
                 frames,
+                stack,
+                base,
             })
         })
     };

@@ -57,7 +57,7 @@ impl Violation {
             parameters,
             rule,
             summary.into(),
-            &stack::capture(),
+            &stack::capture(kernel),
         )
     }
 
@@ -143,9 +143,17 @@ impl Violation {
         self
     }
 
+    /// Adds the history of the block that an address lies in, if it lies in one: of a lock or an event in pool.
+    pub(crate) fn about_address(self, kernel: &Kernel, address: usize) -> Self {
+        match kernel.arena.find(address) {
+            Some(block) => self.about(kernel, block.object),
+            None => self,
+        }
+    }
+
     /// A touch of memory that may not be touched.
     pub(crate) fn from_fault(kernel: &Kernel, fault: &Fault) -> Self {
-        let block = kernel.arena.find(fault.address);
+        let block = kernel.arena.nearest(fault.address);
         let write = u64::from(fault.access == Access::Write);
         let verb = if fault.access == Access::Write {
             "wrote to"
@@ -195,7 +203,9 @@ impl Violation {
             Some(offset) => format!("the driver's image, at offset {offset:#x}, {summary}"),
             None => summary,
         };
-        let violation = Self::with_frames(kernel, code, parameters, rule, summary, &fault.frames);
+        let mut frames = fault.frames.clone();
+        stack::through_image(kernel, &mut frames, fault.stack, fault.base);
+        let violation = Self::with_frames(kernel, code, parameters, rule, summary, &frames);
         match block {
             Some(block) => violation.about(kernel, block.object),
             None => violation,

@@ -15,23 +15,66 @@ const MACHINERY: [&str; 6] = [
 ];
 
 /// Captures the stack of the running thread, innermost first, without this function's own frame.
-pub(crate) fn capture() -> Vec<usize> {
+pub(crate) fn capture(kernel: &Kernel) -> Vec<usize> {
     let mut frames = Vec::new();
+    let mut stack = 0;
     backtrace::trace(|frame| {
         frames.push(frame.ip() as usize);
+        stack = frame.sp() as usize;
         frames.len() < 64
     });
+    through_image(kernel, &mut frames, stack, 0);
     frames
+}
+
+/// The host's unwinder stops where a driver image begins; from there on the image's own tables lead.
+pub(crate) fn through_image(kernel: &Kernel, frames: &mut Vec<usize>, stack: usize, base: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if let (Some(&last), Some(image)) = (frames.last(), kernel.image.borrow().as_ref())
+        && image.offset_of(last).is_some()
+        && let Some(thread) = kernel.running_thread()
+    {
+        let from = crate::image::From {
+            instruction: last,
+            stack,
+            base,
+        };
+        let further =
+            crate::image::follow(&image.image, image.start(), from, thread.stack_end.get());
+        frames.extend(further.into_iter().skip(1));
+    }
+    let _ = (kernel, frames, stack, base);
+}
+
+/// Tells the offsets of an image's frames by its symbols.
+fn resolve_image(kernel: &Kernel, offsets: &[usize]) -> Vec<String> {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(image) = kernel.image.borrow().as_ref() {
+        return crate::image::tell(image.image.pdb.as_deref(), &image.image.name, offsets);
+    }
+    let _ = kernel;
+    offsets
+        .iter()
+        .map(|offset| format!("driver+{offset:#x}"))
+        .collect()
 }
 
 /// Tells each address that symbols are known for.
 pub(crate) fn resolve(kernel: &Kernel, frames: &[usize]) -> Vec<String> {
     let mut told = Vec::new();
-    for &frame in frames {
-        if let Some(offset) = kernel.image_offset(frame) {
-            told.push(format!("driver+{offset:#x}"));
+    let mut rest = frames;
+    while let Some((&frame, behind)) = rest.split_first() {
+        if kernel.image_offset(frame).is_some() {
+            // A run of them at once: symbols are read once for each run.
+            let offsets: Vec<usize> = rest
+                .iter()
+                .map_while(|&frame| kernel.image_offset(frame))
+                .collect();
+            rest = &rest[offsets.len()..];
+            told.extend(resolve_image(kernel, &offsets));
             continue;
         }
+        rest = behind;
         // A return address lies behind the call; the call is what people look for.
         let address = frame.saturating_sub(1) as *mut std::ffi::c_void;
         backtrace::resolve(address, |symbol| {

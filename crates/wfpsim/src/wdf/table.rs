@@ -96,7 +96,7 @@ macro_rules! wdf_functions {
                 pub(super) unsafe extern "C" fn $name(globals: *mut wdk_sys_portable::WDF_DRIVER_GLOBALS, $($arg: $ty),*) $(-> $ret)? {
                     let kernel = $crate::exports::enter(
                         stringify!($name),
-                        $crate::exports::Caller { max_irql: $crate::exports::level::$irql, unlocked: $crate::exports::flag!($($unlocked)?) },
+                        $crate::exports::Caller { max_irql: $crate::exports::level::$irql, unlocked: $crate::exports::flag!($($unlocked)?), point: true },
                     );
                     $crate::wdf::bind::require_globals(kernel, stringify!($name), globals as usize);
                     $body(kernel, $($arg),*)
