@@ -12,6 +12,9 @@ use std::process::ExitCode;
 use indicatif::ProgressBar;
 use indicatif::ProgressStyle;
 use wfpsim::Config;
+use wfpsim::driver::Driver;
+#[cfg(target_arch = "x86_64")]
+use wfpsim::image::Image;
 use wfpsim::replay::Block;
 use wfpsim::replay::Planner;
 use wfpsim::replay::Runner;
@@ -51,6 +54,10 @@ pub struct Arguments {
     /// Have the driver block this remote port; with an address, only the two together.
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     block_port: Option<u16>,
+    /// Run this driver image instead of the Tollgate that is linked into wfpsim.
+    #[cfg(target_arch = "x86_64")]
+    #[arg(long, value_name = "FILE.sys")]
+    image: Option<PathBuf>,
     /// Print the summary as JSON.
     #[arg(long)]
     json: bool,
@@ -95,7 +102,7 @@ fn replay(arguments: &Arguments) -> Result<Summary, String> {
         counters: Some(wfpsim::driver::tollgate_counters),
     };
     let mut planner = Planner::new(host.clone(), sadb.clone());
-    let mut runner = Runner::new(settings, sadb, wfpsim::driver::tollgate());
+    let mut runner = Runner::new(settings, sadb, driver(arguments)?);
     let mut write_error = None;
     let mut write = |out: wfpsim::replay::run::Output<'_>| {
         if let Some(writer) = writer.as_mut().filter(|_| write_error.is_none()) {
@@ -139,6 +146,18 @@ fn replay(arguments: &Arguments) -> Result<Summary, String> {
         written.map_err(|error| format!("{}: cannot be written: {error}", path.display()))?;
     }
     Ok(summary)
+}
+
+/// The driver: Tollgate as it is linked, or an image.
+fn driver(arguments: &Arguments) -> Result<Driver, String> {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(path) = &arguments.image {
+        return Image::open(path)
+            .map(Driver::from)
+            .map_err(|error| error.to_string());
+    }
+    let _ = arguments;
+    Ok(wfpsim::driver::tollgate().into())
 }
 
 /// The host's addresses: as given, or as the whole capture suggests.
