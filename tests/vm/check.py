@@ -23,12 +23,15 @@ PARSER = tree_sitter.Parser(tree_sitter.Language(tree_sitter_powershell.language
 
 # Get-Verb in Windows PowerShell 5.1, as far as these scripts need it.
 VERBS = set(
-    """
+    re.findall(
+        r"\w+",
+        """
     Add Assert Clear Close Compare Confirm Connect Copy Disable Disconnect Enable Export Find Format Get Import
     Initialize Install Invoke Join Measure Move New Open Read Register Remove Rename Reset Resolve Restart Restore
     Save Search Select Send Set Show Start Step Stop Sync Test Trace Undo Uninstall Unregister Update Use Wait
     Write
-    """.split()
+    """,
+    )
 )
 # Native programs are called through Invoke-Tool, which looks at their exit codes.
 TOOL = re.compile(r"^[\w.-]+\.exe$", re.IGNORECASE)
