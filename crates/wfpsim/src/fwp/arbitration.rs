@@ -98,14 +98,14 @@ pub(crate) fn classify(kernel: &Kernel, mut request: Classification<'_>) -> Outc
         ) else {
             continue;
         };
-        // Block overrides permit; a hard permit can only be vetoed, which clears the right as well.
+        // Block overrides permit; a hard permit can only be vetoed by a callout, which clears the right as well.
         match answer.action {
-            Action::Block => {
+            Action::Block if writable || answer.by_callout => {
                 (outcome.action, outcome.absorbed) =
                     (Action::Block, outcome.absorbed || answer.absorbed)
             }
             Action::Permit if writable => outcome.action = Action::Permit,
-            Action::Permit => {}
+            Action::Block | Action::Permit => {}
         }
         outcome.pended |= answer.pended;
         writable &= !answer.hard;
@@ -140,6 +140,8 @@ fn by_sublayer(kernel: &Kernel, layer: u16) -> Vec<(u16, Vec<Filter>)> {
 /// What one sublayer says.
 struct Answer {
     action: Action,
+    /// Whether a callout said it: only a callout can veto a hard permit.
+    by_callout: bool,
     hard: bool,
     absorbed: bool,
     pended: bool,
@@ -166,6 +168,7 @@ fn ask_sublayer(
         let plain = |action| {
             Some(Answer {
                 action,
+                by_callout: false,
                 hard: clear || action == Action::Block,
                 absorbed: false,
                 pended: false,
@@ -348,14 +351,25 @@ fn ask_callout(
     let after = unsafe { out.read() };
     laid.take_away(kernel);
     let frame = kernel.fwp.pop_frame(thread.id);
-    check_return(kernel, request, &untouched, &before, &after, frame.pended);
+    check_return(
+        kernel,
+        request,
+        filter.action,
+        &untouched,
+        &before,
+        &after,
+        frame.pended,
+    );
 
     let absorbed = after.flags & consts::FWPS_CLASSIFY_OUT_FLAG_ABSORB != 0;
     let right_left = after.rights & consts::FWPS_RIGHT_ACTION_WRITE != 0;
     match after.actionType {
-        consts::FWP_ACTION_BLOCK if writable || before.actionType != consts::FWP_ACTION_BLOCK => {
+        consts::FWP_ACTION_BLOCK
+            if writable || frame.pended || before.actionType != consts::FWP_ACTION_BLOCK =>
+        {
             Some(Answer {
                 action: Action::Block,
+                by_callout: true,
                 hard: !right_left || writable,
                 absorbed,
                 pended: frame.pended,
@@ -363,6 +377,7 @@ fn ask_callout(
         }
         consts::FWP_ACTION_PERMIT if writable => Some(Answer {
             action: Action::Permit,
+            by_callout: true,
             hard: !right_left,
             absorbed: false,
             pended: false,
@@ -371,6 +386,7 @@ fn ask_callout(
         // a terminating callout that decides nothing blocks.
         _ if terminating => Some(Answer {
             action: Action::Block,
+            by_callout: true,
             hard: true,
             absorbed: false,
             pended: frame.pended,
@@ -383,6 +399,7 @@ fn ask_callout(
 fn check_return(
     kernel: &Kernel,
     request: &Classification<'_>,
+    asked: FilterAction,
     untouched: &Untouched,
     before: &FWPS_CLASSIFY_OUT0,
     after: &FWPS_CLASSIFY_OUT0,
@@ -431,6 +448,19 @@ fn check_return(
         fail(
             "A-15",
             "classifyFn changed the action without the right to; only a block may veto".to_owned(),
+        );
+    }
+    if !writable && after.rights & consts::FWPS_RIGHT_ACTION_WRITE != 0 {
+        fail(
+            "A-15",
+            "classifyFn gave itself the right to write, which a hard decision had taken away"
+                .to_owned(),
+        );
+    }
+    if matches!(asked, FilterAction::Inspection(_)) && after.actionType != before.actionType {
+        fail(
+            "A-18",
+            "classifyFn of an inspection filter decided; it may only return CONTINUE".to_owned(),
         );
     }
     if absorb && !block {

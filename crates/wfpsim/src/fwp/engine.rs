@@ -83,12 +83,8 @@ fn require(kernel: &Kernel, function: &str, engine: Handle) {
         let summary = format!(
             "{function} was given {engine:p}, which is no open session with the filter engine"
         );
-        kernel.bug_check(Violation::contract(
-            kernel,
-            "A-11",
-            [engine as u64, 0, 0, 0],
-            summary,
-        ));
+        let violation = Violation::contract(kernel, "A-11", [engine as u64, 0, 0, 0], summary);
+        kernel.bug_check(kernel.fwp.about_handle(kernel, violation, engine as usize));
     }
 }
 
@@ -96,6 +92,7 @@ pub(super) fn close(kernel: &Kernel, engine: Handle) -> NtStatus {
     require(kernel, "FwpmEngineClose0", engine);
     if let Some(session) = kernel.fwp.sessions.borrow_mut().remove(&(engine as usize)) {
         kernel.note(session.ledger, "closed");
+        kernel.fwp.retire(kernel, engine as usize, session.ledger);
         if session.dynamic {
             kernel
                 .fwp
@@ -186,7 +183,11 @@ fn change(
     let Some(session) = sessions.get_mut(&(engine as usize)) else {
         return status::INVALID_HANDLE;
     };
-    let owner = session.dynamic.then_some(engine as usize);
+    let owner = Some(if session.dynamic {
+        engine as usize
+    } else {
+        super::objects::STATIC
+    });
     match session.transaction.as_mut() {
         Some(objects) => change(objects, owner),
         None => change(&mut kernel.fwp.objects.borrow_mut(), owner),
@@ -215,13 +216,15 @@ pub(super) fn add_provider(
     )
 }
 
-/// Whether the provider that an object names is there (a null name is allowed).
-fn provider_known(objects: &Objects, provider: *const wfp_sys::GUID) -> bool {
+/// The provider that an object names, if it names one. Read before anything is borrowed: the pointer may be bad.
+fn provider_named(provider: *const wfp_sys::GUID) -> Option<Key> {
     // SAFETY: the driver's pointer; a bad one faults and is reported.
-    provider.is_null()
-        || objects
-            .providers
-            .contains_key(&Key::from(unsafe { &*provider }))
+    unsafe { provider.as_ref() }.map(Key::from)
+}
+
+/// Whether the provider that an object names is there (no name is allowed).
+fn provider_known(objects: &Objects, provider: Option<Key>) -> bool {
+    provider.is_none_or(|provider| objects.providers.contains_key(&provider))
 }
 
 pub(super) fn add_sublayer(
@@ -235,7 +238,7 @@ pub(super) fn add_sublayer(
     let (key, weight, provider) = (
         Key::from(&sublayer.subLayerKey),
         sublayer.weight,
-        sublayer.providerKey,
+        provider_named(sublayer.providerKey),
     );
     change(kernel, "FwpmSubLayerAdd0", engine, |objects, owner| {
         if objects.sublayers.contains_key(&key) {
@@ -259,7 +262,7 @@ pub(super) fn add_callout(
     // SAFETY: the driver's pointer; a bad one faults and is reported.
     let callout = unsafe { &*callout };
     let key = Key::from(&callout.calloutKey);
-    let provider = callout.providerKey;
+    let provider = provider_named(callout.providerKey);
     let Some(layer) = layer_of(Key::from(&callout.applicableLayer)) else {
         return status::FWP_NOT_FOUND;
     };
@@ -323,7 +326,7 @@ pub(super) fn add_filter(
     let (key, flags, provider) = (
         Key::from(&filter.subLayerKey),
         filter.flags,
-        filter.providerKey,
+        provider_named(filter.providerKey),
     );
     // SAFETY: both members of the union are plain data of which rawContext is the first eight bytes.
     let context = unsafe { filter.Anonymous.rawContext };

@@ -1,16 +1,20 @@
 //! Injection handles.
 
 use crate::machine::Kernel;
+use crate::machine::ThreadId;
 use crate::nt::Handle;
 use crate::nt::NtStatus;
 use crate::nt::status;
 use crate::verifier::ObjectId;
 use crate::verifier::Violation;
+use crate::verifier::code;
 
 /// One injection handle.
 pub(super) struct InjectionHandle {
     /// Injections whose completion functions have not returned.
     pub pending: u32,
+    /// The threads that are in one of its completion functions.
+    pub completing: Vec<ThreadId>,
     /// Whether it is being destroyed.
     pub closing: bool,
     pub ledger: ObjectId,
@@ -30,6 +34,7 @@ pub(super) fn create(kernel: &Kernel, family: u16, _flags: u32, handle: *mut Han
         value,
         InjectionHandle {
             pending: 0,
+            completing: Vec::new(),
             closing: false,
             ledger,
         },
@@ -47,16 +52,32 @@ pub(super) fn destroy(kernel: &Kernel, handle: Handle) -> NtStatus {
         .borrow_mut()
         .get_mut(&value)
         .map(|handle| std::mem::replace(&mut handle.closing, true));
+    // the wait would be for the caller itself.
+    let own = kernel.running().id;
+    let ledger = kernel
+        .fwp
+        .injection_handles
+        .borrow()
+        .get(&value)
+        .filter(|handle| handle.completing.contains(&own))
+        .map(|handle| handle.ledger);
+    if let Some(ledger) = ledger {
+        let summary = "FwpsInjectionHandleDestroy0 was called by a completion function of the handle; it waits for that function to return";
+        let violation = Violation::new(
+            kernel,
+            code::WFPSIM_HANG,
+            [value as u64, 0, 0, 0],
+            "A-57",
+            summary,
+        );
+        kernel.bug_check(violation.about(kernel, ledger));
+    }
     if closing != Some(false) {
         let summary = format!(
             "FwpsInjectionHandleDestroy0 was given {handle:p}, which is no open injection handle"
         );
-        kernel.bug_check(Violation::contract(
-            kernel,
-            "A-57",
-            [value as u64, 0, 0, 0],
-            summary,
-        ));
+        let violation = Violation::contract(kernel, "A-57", [value as u64, 0, 0, 0], summary);
+        kernel.bug_check(kernel.fwp.about_handle(kernel, violation, value));
     }
     let quiet = move |kernel: &Kernel| {
         kernel
@@ -73,6 +94,7 @@ pub(super) fn destroy(kernel: &Kernel, handle: Handle) -> NtStatus {
     );
     if let Some(handle) = kernel.fwp.injection_handles.borrow_mut().remove(&value) {
         kernel.note(handle.ledger, "destroyed");
+        kernel.fwp.retire(kernel, value, handle.ledger);
     }
     status::SUCCESS
 }

@@ -34,9 +34,9 @@ pub(super) fn receive(
     reserved: *mut std::ffi::c_void,
     flags: u32,
     family: u16,
-    _compartment: u32,
+    compartment: u32,
     interface: u32,
-    _sub_interface: u32,
+    sub_interface: u32,
     list: *mut NET_BUFFER_LIST,
     completion: usize,
     completion_context: Handle,
@@ -76,7 +76,9 @@ pub(super) fn receive(
         "injected into the receive path",
         completion,
         completion_context,
-        move |kernel, list| crate::stack::receive_injected(kernel, list, interface),
+        move |kernel, list| {
+            crate::stack::receive_injected(kernel, list, [interface, sub_interface, compartment])
+        },
     );
     status::SUCCESS
 }
@@ -138,12 +140,8 @@ fn accept(
         .map(|handle| handle.closing)
     else {
         let summary = format!("{name} was given {handle:p}, which is no injection handle");
-        kernel.bug_check(Violation::contract(
-            kernel,
-            "A-57",
-            [handle as u64, 0, 0, 0],
-            summary,
-        ));
+        let violation = Violation::contract(kernel, "A-57", [handle as u64, 0, 0, 0], summary);
+        kernel.bug_check(kernel.fwp.about_handle(kernel, violation, handle as usize));
     };
     let ledger = crate::ndis::require(kernel, name, list, "A-45");
     if kernel.running().classify_depth.get() > 0 {
@@ -289,6 +287,18 @@ fn check_beginning(
     }
 }
 
+/// A completion function returns as it was called.
+fn check_return(kernel: &Kernel, irql: u8, locks: usize) {
+    let (now, held) = (kernel.irql(), kernel.running().locks.borrow().len());
+    if now != irql || held != locks {
+        let summary = format!(
+            "an injection's completion function was called at IRQL {irql} with {locks} spin locks held and returned at IRQL {now} with {held}"
+        );
+        let parameters = [u64::from(irql), u64::from(now), held as u64, 0];
+        kernel.bug_check(Violation::contract(kernel, "A-44", parameters, summary));
+    }
+}
+
 /// Gives the clone to the stack, now or on a thread of its own, and calls the completion function when it is through.
 fn hand_over(
     kernel: &Kernel,
@@ -324,6 +334,10 @@ fn hand_over(
         kernel.note(ledger, format!("completed with status {result:#010x}"));
         // SAFETY: the clone is alive until the driver frees it.
         unsafe { (*list).Status = result };
+        if let Some(handle) = kernel.fwp.injection_handles.borrow_mut().get_mut(&handle) {
+            handle.completing.push(thread.id);
+        }
+        let (irql, locks) = (thread.irql.get(), thread.locks.borrow().len());
         call_driver!(
             kernel,
             completion,
@@ -332,9 +346,13 @@ fn hand_over(
             list,
             u8::from(at_dispatch)
         );
+        check_return(kernel, irql, locks);
         thread.irql.set(before);
         if let Some(handle) = kernel.fwp.injection_handles.borrow_mut().get_mut(&handle) {
             handle.pending -= 1;
+            if let Some(index) = handle.completing.iter().rposition(|&id| id == thread.id) {
+                handle.completing.swap_remove(index);
+            }
         }
     };
     let queue = queues::Name::Injected(handle);

@@ -38,8 +38,14 @@ pub(crate) use objects::boot;
 pub(crate) use pend::Continuation;
 
 use crate::exports::exports;
+use crate::machine::Kernel;
 use crate::nt::Handle;
 use crate::nt::NtStatus;
+use crate::verifier::ObjectId;
+use crate::verifier::Violation;
+
+/// How many handles are remembered that were given back.
+const RETIRED_KEPT: usize = 4096;
 
 /// What the filter engine keeps.
 #[derive(Default)]
@@ -56,6 +62,8 @@ pub struct State {
     bfe_stopped: Cell<bool>,
     /// Objects that FwpmFreeMemory0 gives back.
     memory: RefCell<BTreeMap<usize, Vec<usize>>>,
+    /// Handles that were given back, the last few thousand, so that using one again is told with its history.
+    retired: RefCell<BTreeMap<usize, ObjectId>>,
     next_handle: Cell<usize>,
     next_id: Cell<u32>,
 }
@@ -66,6 +74,26 @@ impl State {
         let next = self.next_handle.get() + 1;
         self.next_handle.set(next);
         0xFFFF_A000_0000_0000 + next * 0x40
+    }
+
+    /// Ends the history of a handle that was given back.
+    fn retire(&self, kernel: &Kernel, handle: usize, object: ObjectId) {
+        kernel.ledger.end(object);
+        let mut retired = self.retired.borrow_mut();
+        retired.insert(handle, object);
+        if retired.len() > RETIRED_KEPT {
+            // Handles grow, so the first is the oldest.
+            retired.pop_first();
+        }
+    }
+
+    /// Adds the history of a handle that is no longer good.
+    fn about_handle(&self, kernel: &Kernel, violation: Violation, handle: usize) -> Violation {
+        let object = self.retired.borrow().get(&handle).copied();
+        match object {
+            Some(object) => violation.about(kernel, object),
+            None => violation,
+        }
     }
 
     /// A run-time number (callout, filter) that was never given before. Never 0.

@@ -34,8 +34,12 @@ impl Key {
     }
 }
 
-/// Who added an object: the session's handle if it goes with the session.
+/// Who added an object: `None` for what was there before any driver, the session's handle for what goes with the session,
+/// [`STATIC`] for what a driver's session adds for good.
 pub(super) type Owner = Option<usize>;
+
+/// The owner of what a session that is not dynamic added. No handle has this value.
+pub(super) const STATIC: usize = 0;
 
 #[derive(Clone)]
 pub(super) struct SubLayer {

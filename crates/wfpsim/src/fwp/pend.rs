@@ -3,6 +3,7 @@
 use wfp_sys::ndis::NET_BUFFER_LIST;
 
 use crate::machine::Kernel;
+use crate::machine::ThreadId;
 use crate::ndis::Fate;
 use crate::ndis::Kind;
 use crate::nt::Handle;
@@ -17,6 +18,8 @@ pub(crate) type Continuation = Box<dyn FnOnce(&Kernel, *mut NET_BUFFER_LIST)>;
 /// A completion handle, good during one classify.
 pub(super) struct CompletionHandle {
     layer: u16,
+    /// Whose classify it came with.
+    thread: ThreadId,
     reauthorize: bool,
     continuation: Continuation,
 }
@@ -41,6 +44,7 @@ pub(super) fn offer(
         handle,
         CompletionHandle {
             layer,
+            thread: kernel.running().id,
             reauthorize,
             continuation,
         },
@@ -63,8 +67,9 @@ pub(super) fn pend(kernel: &Kernel, handle: Handle, context: *mut Handle) -> NtS
         .completion_handles
         .borrow()
         .get(&(handle as usize))
+        .filter(|handle| handle.thread == thread.id)
         .map(|handle| handle.reauthorize);
-    let Some(reauthorize) = known.filter(|_| thread.classify_depth.get() > 0) else {
+    let Some(reauthorize) = known else {
         let summary = format!(
             "FwpsPendOperation0 was given completion handle {handle:p} outside the classify that it came with"
         );

@@ -3,6 +3,7 @@
 //! Threads at DISPATCH_LEVEL or above keep their processor until they come down; others give it up whenever they
 //! pause. So code at DISPATCH_LEVEL excludes other code on its processor and nothing else, as on the real thing.
 
+use std::ops::Range;
 use std::rc::Rc;
 
 use super::Kernel;
@@ -43,7 +44,7 @@ impl Machine {
     pub fn run(&self) -> Stop {
         current::enter(&self.kernel, || {
             while !self.kernel.has_crashed() {
-                if !self.kernel.step() {
+                if !self.kernel.step() && !self.kernel.spins_for_ever() {
                     return Stop::Idle;
                 }
             }
@@ -173,6 +174,24 @@ impl Kernel {
         }
     }
 
+    /// Stops the machine if a processor spins although nothing is ready: whoever holds the lock is at DISPATCH_LEVEL and
+    /// cannot wait for time to pass, so it spins itself or has gone. Windows has its watchdog for that.
+    fn spins_for_ever(&self) -> bool {
+        let spins = self.threads.borrow().iter().any(|thread| {
+            thread.irql.get() >= irql::DISPATCH
+                && thread
+                    .wait
+                    .borrow()
+                    .as_ref()
+                    .is_some_and(|wait| wait.deadline.is_none())
+        });
+        if spins {
+            self.record(Violation::hang(self, &self.waiting()));
+            self.crashed.set(true);
+        }
+        spins
+    }
+
     /// The earliest deadline of a waiting thread.
     fn next_deadline(&self) -> Option<Time> {
         self.threads
@@ -269,15 +288,31 @@ impl Kernel {
     fn check_ending(&self, thread: &Thread) {
         let lock = thread.locks.borrow().last().copied();
         if let Some(lock) = lock {
-            self.record(Violation::verifier(
+            let violation = Violation::verifier(
                 self,
                 0x100A,
                 [lock as u64, 0, 0],
                 "a thread ended while it held a spin lock",
                 "C-02",
-            ));
+            );
+            self.record(violation.about_address(self, lock));
+            self.crashed.set(true);
+        } else if thread.of_driver.get() && thread.irql.get() != irql::PASSIVE {
+            let level = thread.irql.get();
+            let summary = format!("a thread of the driver ended at IRQL {level}");
+            let parameters = [u64::from(level), 0, 0, 0];
+            self.record(Violation::contract(self, "C.1", parameters, summary));
             self.crashed.set(true);
         }
+    }
+
+    /// The first spin lock among these addresses that a thread holds, and the thread.
+    pub(crate) fn lock_held_in(&self, addresses: Range<usize>) -> Option<(usize, ThreadId)> {
+        self.threads.borrow().iter().find_map(|thread| {
+            let locks = thread.locks.borrow();
+            let lock = locks.iter().find(|lock| addresses.contains(lock))?;
+            Some((*lock, thread.id))
+        })
     }
 
     fn end(&self, thread: &Rc<Thread>) {
@@ -290,6 +325,11 @@ impl Kernel {
     /// Ends the running thread here (PsTerminateSystemThread). What its frames own stays as it is.
     pub(crate) fn terminate_running(&self) -> ! {
         let thread = self.running();
+        if !thread.of_driver.get() {
+            let summary =
+                "PsTerminateSystemThread was called on a thread that the driver did not create";
+            self.bug_check(Violation::contract(self, "C-04", [0; 4], summary));
+        }
         self.check_ending(&thread);
         self.end(&thread);
         loop {

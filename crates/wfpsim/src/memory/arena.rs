@@ -19,8 +19,8 @@ const UNINITIALISED: u8 = 0xA5;
 /// What stands before and behind a block inside its own pages; checked when the block is freed.
 const SLACK: u8 = 0x5A;
 
-/// How many bytes before a block are filled with [`SLACK`].
-const HEAD_SLACK: usize = 64;
+/// What a page of nothing but [`SLACK`] looks like.
+static CLEAN: [u8; PAGE] = [SLACK; PAGE];
 
 /// What a block is for, so that a fault on it can be told in the driver's terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,7 +163,7 @@ impl Arena {
             size.next_multiple_of(8)
         };
         let start = slot + body - aligned.max(8);
-        let head = HEAD_SLACK.min(start - slot);
+        let head = start - slot;
         // SAFETY: [slot, slot + body) was just made readable and writable and belongs to nobody else; the three
         // ranges written lie inside it, as start + aligned == slot + body.
         unsafe {
@@ -210,6 +210,37 @@ impl Arena {
     /// The block that begins exactly at `address`.
     pub fn find_exact(&self, address: usize) -> Option<Block> {
         self.find(address).filter(|block| block.start == address)
+    }
+
+    /// The block that an address outside every block was most likely meant for: the one that is nearest.
+    pub fn nearest(&self, address: usize) -> Option<Block> {
+        let blocks = self.blocks.borrow();
+        let before = blocks.range(..=address).next_back();
+        let before = before
+            .map(|(_, block)| *block)
+            .filter(|block| address < block.slot + block.span);
+        // An underrun of a block that fills its pages meets the guard page of the one before.
+        let next = blocks.range(address..).next();
+        let next = next
+            .map(|(_, block)| *block)
+            .filter(|block| block.start - address <= PAGE);
+        match (before, next) {
+            (Some(before), Some(next)) => {
+                let behind = address.saturating_sub(before.start + before.size);
+                let inside = address < before.slot + before.span - PAGE;
+                Some(if inside || behind <= next.start - address {
+                    before
+                } else {
+                    next
+                })
+            }
+            (before, next) => before.or(next),
+        }
+    }
+
+    /// Whether an address lies in the region.
+    pub fn contains(&self, address: usize) -> bool {
+        (address.wrapping_sub(self.base.as_ptr() as usize)) < REGION
     }
 
     /// The blocks that are alive, by address.
@@ -312,14 +343,26 @@ impl Drop for Arena {
 
 /// Looks for bytes written outside the block but inside its pages. Returns the address of the first such byte.
 pub(crate) fn damage_at_free(block: &Block) -> Option<usize> {
-    let head = HEAD_SLACK.min(block.start - block.slot);
     let end = block.slot + block.span - PAGE;
-    let before = (block.start - head)..block.start;
-    let behind = (block.start + block.size)..end;
-    // SAFETY: a live block's pages are readable; both ranges lie inside them.
-    before
-        .chain(behind)
-        .find(|&address| unsafe { *(address as *const u8) } != SLACK)
+    let behind = block.start + block.size;
+    // SAFETY: a live block's pages are readable; both ranges lie inside them, and nobody writes meanwhile.
+    let (before, after) = unsafe {
+        (
+            std::slice::from_raw_parts(block.slot as *const u8, block.start - block.slot),
+            std::slice::from_raw_parts(behind as *const u8, end - behind),
+        )
+    };
+    // Both are shorter than a page. Comparing whole is what makes looking at so much cheap.
+    let damage = |bytes: &[u8], at: usize| {
+        if CLEAN.get(..bytes.len()) == Some(bytes) {
+            return None;
+        }
+        bytes
+            .iter()
+            .position(|&byte| byte != SLACK)
+            .map(|offset| at + offset)
+    };
+    damage(before, block.slot).or_else(|| damage(after, behind))
 }
 
 #[cfg(test)]

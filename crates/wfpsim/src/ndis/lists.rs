@@ -318,7 +318,9 @@ pub(crate) fn release_if_done(kernel: &Kernel, list: *mut NET_BUFFER_LIST) {
     if done != Some(true) {
         return;
     }
-    if let Some(record) = kernel.ndis.lists.borrow_mut().remove(&(list as usize)) {
+    // Taken out in a statement of its own: no borrow may be alive where the machine can stop.
+    let record = kernel.ndis.lists.borrow_mut().remove(&(list as usize));
+    if let Some(record) = record {
         if let Some(shift) = record.shifts.last() {
             let summary = format!(
                 "an original went back to the stack retreated by {} bytes",
@@ -335,5 +337,13 @@ pub(crate) fn release_if_done(kernel: &Kernel, list: *mut NET_BUFFER_LIST) {
 }
 
 fn free_blocks(kernel: &Kernel, record: &List) {
-    crate::nt::free_blocks(kernel, &record.blocks, "freed");
+    // What a retreat put in front and no advance took away goes with the list: a clone may be freed like that.
+    let in_front = record.shifts.iter().filter_map(|shift| shift.added);
+    let blocks: Vec<usize> = record
+        .blocks
+        .iter()
+        .copied()
+        .chain(in_front.flatten())
+        .collect();
+    crate::nt::free_blocks(kernel, &blocks, "freed");
 }

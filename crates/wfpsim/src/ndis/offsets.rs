@@ -1,14 +1,19 @@
 //! Moving the start of a net buffer's data.
 
 use wfp_sys::ndis::NET_BUFFER;
+use wfp_sys::ndis::NET_BUFFER_LIST;
 
 use super::build::attach_mdl;
+use super::bytes::net_buffers;
 use super::lists::Shift;
 use super::next;
 use crate::machine::Kernel;
 use crate::nt::status;
 use crate::verifier::ObjectId;
 use crate::verifier::Violation;
+
+/// More than the headers and the data of any packet; a delta beyond it is a number that went wrong.
+const LONGEST: u32 = 1 << 20;
 
 /// Sets CurrentMdl and CurrentMdlOffset from MdlChain and DataOffset (B-11).
 pub(crate) fn recompute_current(buffer: *mut NET_BUFFER) {
@@ -72,7 +77,7 @@ pub(crate) fn advance(
             (*buffer).DataOffset -= (*first).ByteCount;
             (*buffer).MdlChain = next(first);
         }
-        crate::nt::free_blocks(
+        crate::nt::free_some(
             kernel,
             &[data, mdl],
             "the MDL that a retreat had put in front was freed",
@@ -85,9 +90,16 @@ pub(crate) fn advance(
 fn list_of(kernel: &Kernel, function: &str, buffer: *mut NET_BUFFER) -> usize {
     // SAFETY: the driver's pointer; one into freed memory faults here and is reported as what it is.
     let _touched = unsafe { std::ptr::read_volatile(&raw const (*buffer).DataOffset) };
-    match kernel.arena.find(buffer as usize) {
-        Some(block) if kernel.ndis.lists.borrow().contains_key(&block.start) => block.start,
-        _ => {
+    let list = kernel
+        .arena
+        .find(buffer as usize)
+        .map(|block| block.start)
+        .filter(|start| kernel.ndis.lists.borrow().contains_key(start))
+        // The list's block holds the list itself and MDLs too.
+        .filter(|&start| net_buffers(start as *const NET_BUFFER_LIST).contains(&buffer));
+    match list {
+        Some(list) => list,
+        None => {
             let summary = format!(
                 "{function} was given {buffer:p}, which is no NET_BUFFER of a list known to NDIS"
             );
@@ -109,6 +121,13 @@ pub(super) fn driver_retreat(
     _allocate: usize,
 ) -> i32 {
     let list = list_of(kernel, "NdisRetreatNetBufferDataStart", buffer);
+    if delta.saturating_add(backfill) > LONGEST {
+        let summary = format!(
+            "NdisRetreatNetBufferDataStart was asked for {delta} bytes and {backfill} of backfill, more than any packet has"
+        );
+        let parameters = [list as u64, u64::from(delta), u64::from(backfill), 0];
+        kernel.bug_check(Violation::contract(kernel, "B-01", parameters, summary));
+    }
     if kernel.fails("NdisRetreatNetBufferDataStart") {
         return status::INSUFFICIENT_RESOURCES;
     }

@@ -41,12 +41,10 @@ fn check(kernel: &Kernel, event: *mut KEvent) {
     // SAFETY: the driver's pointer; a bad one faults and is reported.
     if unsafe { (*event).wait_list } != [list; 2] {
         let summary = format!("event {event:p} is not initialised, or was moved after it was");
-        kernel.bug_check(Violation::contract(
-            kernel,
-            "C.1",
-            [event as u64, 0, 0, 0],
-            summary,
-        ));
+        kernel.bug_check(
+            Violation::contract(kernel, "C.1", [event as u64, 0, 0, 0], summary)
+                .about_address(kernel, event as usize),
+        );
     }
 }
 

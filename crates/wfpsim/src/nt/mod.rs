@@ -18,6 +18,7 @@ pub(crate) use runtime::EXPORTS as RUNTIME_EXPORTS;
 
 pub(crate) use pool::free_block;
 pub(crate) use pool::free_blocks;
+pub(crate) use pool::free_some;
 pub(crate) use system::image_data_addresses;
 
 use crate::exports::exports;
@@ -73,6 +74,8 @@ pub mod status {
 pub struct State {
     handles: RefCell<BTreeMap<usize, object::HandleEntry>>,
     objects: RefCell<BTreeMap<usize, object::ThreadObject>>,
+    /// Handles that were closed, the last of them.
+    closed: RefCell<BTreeMap<usize, crate::verifier::ObjectId>>,
     /// Threads that the driver started, with or without a handle or reference left.
     started: RefCell<Vec<crate::machine::ThreadId>>,
     image_data: RefCell<BTreeMap<usize, (usize, usize)>>,
@@ -109,8 +112,10 @@ exports! {
 impl Kernel {
     /// Whether memory at `address` may be read by the simulator: it is no freed block of the arena.
     pub(crate) fn is_readable(&self, address: usize) -> bool {
-        self.arena
-            .find(address)
-            .is_none_or(|block| block.state == crate::memory::BlockState::Live)
+        match self.arena.find(address) {
+            Some(block) => block.state == crate::memory::BlockState::Live,
+            // Freed so long ago that it was forgotten.
+            None => !self.arena.contains(address),
+        }
     }
 }

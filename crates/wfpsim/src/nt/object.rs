@@ -13,6 +13,9 @@ use crate::memory::Purpose;
 use crate::verifier::ObjectId;
 use crate::verifier::Violation;
 
+/// How many closed handles are remembered.
+const CLOSED_KEPT: usize = 1024;
+
 /// A thread object. The kernel's own block is guarded memory that nobody may read.
 pub(crate) struct ThreadObject {
     pub thread: ThreadId,
@@ -98,13 +101,8 @@ pub(super) fn reference_by_handle(
     else {
         let summary =
             format!("ObReferenceObjectByHandle was given {handle:p}, which is no open handle");
-        kernel.bug_check(Violation::verifier(
-            kernel,
-            0x3C,
-            [handle as u64, 0, 0],
-            summary,
-            "C-04",
-        ));
+        let violation = Violation::verifier(kernel, 0x3C, [handle as u64, 0, 0], summary, "C-04");
+        kernel.bug_check(about_closed(kernel, violation, handle));
     };
     if kernel.fails("ObReferenceObjectByHandle") {
         return status::INSUFFICIENT_RESOURCES;
@@ -139,13 +137,8 @@ pub(super) fn dereference(kernel: &Kernel, object: *mut c_void) -> isize {
         });
     let Some(left) = left else {
         let summary = format!("object {address:#x} was dereferenced more often than referenced");
-        kernel.bug_check(Violation::verifier(
-            kernel,
-            0x3F,
-            [address as u64, 0, 0],
-            summary,
-            "C-04",
-        ));
+        let violation = Violation::verifier(kernel, 0x3F, [address as u64, 0, 0], summary, "C-04");
+        kernel.bug_check(violation.about_address(kernel, address));
     };
     retire(kernel, address);
     left as isize
@@ -154,19 +147,38 @@ pub(super) fn dereference(kernel: &Kernel, object: *mut c_void) -> isize {
 pub(super) fn close(kernel: &Kernel, handle: Handle) -> NtStatus {
     let Some(entry) = kernel.nt.handles.borrow_mut().remove(&(handle as usize)) else {
         let summary = format!("ZwClose was given {handle:p}, which is no open handle");
-        kernel.bug_check(Violation::verifier(
-            kernel,
-            0xF6,
-            [handle as u64, 0, 0],
-            summary,
-            "C-04",
-        ));
+        let violation = Violation::verifier(kernel, 0xF6, [handle as u64, 0, 0], summary, "C-04");
+        kernel.bug_check(about_closed(kernel, violation, handle));
     };
-    if let Some(object) = kernel.nt.objects.borrow_mut().get_mut(&entry.object) {
-        object.handle = false;
+    let ledger = kernel
+        .nt
+        .objects
+        .borrow_mut()
+        .get_mut(&entry.object)
+        .map(|object| {
+            object.handle = false;
+            object.ledger
+        });
+    if let Some(ledger) = ledger {
+        kernel.note(ledger, "handle closed");
+        let mut closed = kernel.nt.closed.borrow_mut();
+        closed.insert(handle as usize, ledger);
+        if closed.len() > CLOSED_KEPT {
+            // Handles grow, so the first is the oldest.
+            closed.pop_first();
+        }
     }
     retire(kernel, entry.object);
     status::SUCCESS
+}
+
+/// Adds the history of what a closed handle was of.
+fn about_closed(kernel: &Kernel, violation: Violation, handle: Handle) -> Violation {
+    let object = kernel.nt.closed.borrow().get(&(handle as usize)).copied();
+    match object {
+        Some(object) => violation.about(kernel, object),
+        None => violation,
+    }
 }
 
 pub(super) fn wait_for_handle(

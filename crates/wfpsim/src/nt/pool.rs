@@ -3,14 +3,17 @@
 use std::ffi::c_void;
 
 use crate::machine::Kernel;
+use crate::machine::irql;
 use crate::memory::Block;
 use crate::memory::BlockState;
 use crate::memory::Purpose;
 use crate::memory::damage_at_free;
+use crate::verifier::ObjectId;
 use crate::verifier::Violation;
 use crate::verifier::code;
 
 const POOL_FLAG_UNINITIALIZED: u64 = 2;
+const POOL_FLAG_PAGED: u64 = 0x100;
 
 pub(super) fn allocate(kernel: &Kernel, flags: u64, size: usize, tag: u32) -> *mut c_void {
     if tag == 0 {
@@ -31,6 +34,11 @@ pub(super) fn allocate(kernel: &Kernel, flags: u64, size: usize, tag: u32) -> *m
             "pool of zero bytes was asked for",
             "C-62",
         ));
+    }
+    if flags & POOL_FLAG_PAGED != 0 && kernel.irql() > irql::APC {
+        let summary = format!("paged pool was asked for at IRQL {}", kernel.irql());
+        let parameters = [u64::from(kernel.irql()), flags, size as u64];
+        kernel.bug_check(Violation::verifier(kernel, 1, parameters, summary, "C-62"));
     }
     if kernel.fails("ExAllocatePool2") {
         return std::ptr::null_mut();
@@ -119,6 +127,17 @@ pub(crate) fn free_block(kernel: &Kernel, block: &Block) {
 
 /// Frees the live ones among several blocks of one object, and ends its history with `note`.
 pub(crate) fn free_blocks(kernel: &Kernel, addresses: &[usize], note: &'static str) {
+    if let Some(object) = free_some(kernel, addresses, note) {
+        kernel.ledger.end(object);
+    }
+}
+
+/// Frees the live ones among several blocks of an object that lives on, and notes it. Gives the object.
+pub(crate) fn free_some(
+    kernel: &Kernel,
+    addresses: &[usize],
+    note: &'static str,
+) -> Option<ObjectId> {
     let live = addresses.iter().filter_map(|&address| {
         kernel
             .arena
@@ -128,11 +147,25 @@ pub(crate) fn free_blocks(kernel: &Kernel, addresses: &[usize], note: &'static s
     let blocks: Vec<Block> = live.collect();
     for block in &blocks {
         check_damage(kernel, block);
+        check_locks(kernel, block);
         kernel.arena.free(block);
     }
-    if let Some(block) = blocks.first() {
-        kernel.note(block.object, note);
-        kernel.ledger.end(block.object);
+    let object = blocks.first()?.object;
+    kernel.note(object, note);
+    Some(object)
+}
+
+/// A spin lock that is held must not be freed (C-02).
+fn check_locks(kernel: &Kernel, block: &Block) {
+    let held = kernel.lock_held_in(block.start..block.start + block.size);
+    if let Some((lock, holder)) = held {
+        let summary = format!(
+            "{} was freed with a spin lock in it that thread {} holds",
+            block.purpose, holder.0
+        );
+        let parameters = [lock as u64, u64::from(holder.0), 0];
+        let violation = Violation::verifier(kernel, 0x100B, parameters, summary, "C-02");
+        kernel.bug_check(violation.about(kernel, block.object));
     }
 }
 

@@ -27,12 +27,11 @@ pub(super) fn release(kernel: &Kernel, rundown: *mut usize) {
     let value = unsafe { rundown.read_volatile() };
     if value < ONE {
         let summary = "rundown protection was released more often than acquired";
-        kernel.bug_check(Violation::contract(
-            kernel,
-            "C-06",
-            [rundown as u64, value as u64, 0, 0],
-            summary,
-        ));
+        let parameters = [rundown as u64, value as u64, 0, 0];
+        kernel.bug_check(
+            Violation::contract(kernel, "C-06", parameters, summary)
+                .about_address(kernel, rundown as usize),
+        );
     }
     // SAFETY: as above.
     unsafe { rundown.write_volatile(value - ONE) };

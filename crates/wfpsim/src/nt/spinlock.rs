@@ -20,17 +20,21 @@ pub(super) fn acquire(kernel: &Kernel, lock: *mut usize) -> u8 {
     let address = lock as usize;
     if thread.locks.borrow().contains(&address) {
         let summary = format!("spin lock {address:#x} was acquired by the thread that holds it");
-        kernel.bug_check(Violation::verifier(
-            kernel,
-            0x1000,
-            [lock as u64, 0, 0],
-            summary,
-            "C-02",
-        ));
+        let violation = Violation::verifier(kernel, 0x1000, [lock as u64, 0, 0], summary, "C-02");
+        kernel.bug_check(violation.about_address(kernel, address));
     }
     thread.irql.set(irql::DISPATCH);
     // SAFETY: the driver's pointer; a bad one faults and is reported.
-    if unsafe { lock.read_volatile() } != 0 {
+    let word = unsafe { lock.read_volatile() };
+    if word != 0 {
+        if kernel.lock_held_in(address..address + 1).is_none() {
+            let summary = format!(
+                "spin lock {address:#x} holds {word:#x} although nobody holds it: it was not initialised"
+            );
+            let violation =
+                Violation::verifier(kernel, 0x1002, [lock as u64, 0, 0], summary, "C-02");
+            kernel.bug_check(violation.about_address(kernel, address));
+        }
         let free = move |kernel: &Kernel| {
             // SAFETY: not followed if the block it lies in is gone; then the waiter wakes and faults itself.
             !kernel.is_readable(address)
@@ -67,19 +71,19 @@ pub(super) fn release(kernel: &Kernel, lock: *mut usize, old_irql: u8) {
                     "spin lock {address:#x} was released before one that was acquired after it"
                 ),
             )
-        } else {
+        } else if kernel.lock_held_in(address..address + 1).is_some() {
             (
                 0x1004,
                 format!("spin lock {address:#x} was released by a thread that does not hold it"),
             )
+        } else {
+            (
+                0x1007,
+                format!("spin lock {address:#x} was released although nobody holds it"),
+            )
         };
-        kernel.bug_check(Violation::verifier(
-            kernel,
-            subcode,
-            [lock as u64, 0, 0],
-            summary,
-            "C-02",
-        ));
+        let violation = Violation::verifier(kernel, subcode, [lock as u64, 0, 0], summary, "C-02");
+        kernel.bug_check(violation.about_address(kernel, address));
     }
     thread.locks.borrow_mut().pop();
     // SAFETY: the driver's pointer; a bad one faults and is reported.

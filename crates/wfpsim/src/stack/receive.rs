@@ -5,7 +5,9 @@ use wfp_sys::fwps::FWPS_PACKET_LIST_INBOUND_IPSEC_INFORMATION0;
 use wfp_sys::fwps::FWPS_PACKET_LIST_INFORMATION0;
 use wfp_sys::ndis::NET_BUFFER_LIST;
 
+use super::COMPARTMENT_ID;
 use super::INTERFACE_INDEX;
+use super::SUB_INTERFACE_INDEX;
 use super::account::Fate;
 use super::account::Side;
 use super::flow;
@@ -503,11 +505,12 @@ pub(super) fn finish(kernel: &Kernel, list: *mut NET_BUFFER_LIST) {
     ndis::release_if_done(kernel, list);
 }
 
-/// A clone that a driver injected enters at the bottom and climbs again. The status is what its completion says.
+/// A clone that a driver injected enters at the bottom and climbs again, `from` the interface, sub-interface and
+/// compartment that the driver named. The status is what its completion says.
 pub(crate) fn receive_injected(
     kernel: &Kernel,
     list: *mut NET_BUFFER_LIST,
-    interface: u32,
+    from: [u32; 3],
 ) -> NtStatus {
     kernel.count(|counts| counts.reinjected += 1);
     let Some((packet, ledger, rounds)) = kernel.ndis.with(list, |list| {
@@ -532,18 +535,22 @@ pub(crate) fn receive_injected(
                 .about(kernel, ledger),
         );
     }
-    if interface != INTERFACE_INDEX {
+    let [interface, sub_interface, compartment] = from;
+    // Who was not told the compartment says UNSPECIFIED_COMPARTMENT_ID.
+    if (interface, sub_interface) != (INTERFACE_INDEX, SUB_INTERFACE_INDEX)
+        || ![COMPARTMENT_ID, 0].contains(&compartment)
+    {
         let summary = format!(
-            "a packet that arrived on interface {INTERFACE_INDEX} was injected as from interface {interface}"
+            "a packet that arrived on interface {INTERFACE_INDEX}.{SUB_INTERFACE_INDEX} in compartment {COMPARTMENT_ID} was injected as from interface {interface}.{sub_interface} in compartment {compartment}"
         );
+        let parameters = [
+            list as u64,
+            u64::from(interface),
+            u64::from(sub_interface),
+            u64::from(compartment),
+        ];
         kernel.bug_check(
-            Violation::contract(
-                kernel,
-                "A-49",
-                [list as u64, u64::from(interface), 0, 0],
-                summary,
-            )
-            .about(kernel, ledger),
+            Violation::contract(kernel, "A-49", parameters, summary).about(kernel, ledger),
         );
     }
     let accept = kernel.with_packet(packet, |packet| (packet.accept, packet.loopback));

@@ -1,0 +1,293 @@
+//! What a classify function may leave behind when it returns, and how answers are weighed against each other.
+#![allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "these drivers do on purpose what nobody could argue for"
+)]
+
+mod verifier_driver;
+
+use verifier_driver::*;
+use wfp_sys::consts::*;
+use wfp_sys::fwpm::*;
+use wfp_sys::fwps::*;
+use wfp_sys::ndis::*;
+use wfpsim::Config;
+use wfpsim::Machine;
+use wfpsim::Violation;
+use wfpsim::machine::irql;
+use wfpsim::stack::Fate;
+
+const INBOUND: wfp_sys::GUID = FWPM_LAYER_INBOUND_TRANSPORT_V4;
+const ACCEPT: wfp_sys::GUID = FWPM_LAYER_ALE_AUTH_RECV_ACCEPT_V4;
+
+/// Receives a SYN, and gives what is reported, with the layer, action, flags and rights that were left.
+fn left(machine: &Machine, rule: &str) -> Violation {
+    receive_syn(machine);
+    reported(machine, CONTRACT, None, rule)
+}
+
+fn with_hard_permit(answer: fn(&Classify)) -> Machine {
+    let config = Config {
+        hard_permit: true,
+        ..Config::plain()
+    };
+    machine_on(config, INBOUND, FWP_ACTION_CALLOUT_TERMINATING, answer)
+}
+
+#[test]
+fn absorbing_without_blocking_is_told() {
+    let machine = machine(ACCEPT, |asked| unsafe {
+        asked.permit();
+        (*asked.out).flags |= FWPS_CLASSIFY_OUT_FLAG_ABSORB;
+    });
+    let violation = left(&machine, "A-17");
+    assert_eq!(violation.parameters[1], u64::from(FWP_ACTION_PERMIT));
+}
+
+#[test]
+fn pending_without_absorbing_is_told() {
+    let machine = machine(ACCEPT, |asked| {
+        asked.pend_only();
+        asked.answer(FWP_ACTION_BLOCK);
+    });
+    left(&machine, "A-70");
+}
+
+#[test]
+fn absorbing_what_ale_has_still_to_see_is_told() {
+    let machine = machine(INBOUND, Classify::hold);
+    left(&machine, "A-66");
+}
+
+#[test]
+fn an_offset_left_changed_is_told() {
+    let machine = machine(INBOUND, |asked| {
+        retreat(asked.list, 20);
+        asked.permit();
+    });
+    left(&machine, "A-25");
+}
+
+#[test]
+fn an_offset_changed_and_changed_back_is_not_reported() {
+    let machine = machine(INBOUND, |asked| {
+        retreat(asked.list, 20);
+        advance(asked.list, 20);
+        asked.permit();
+    });
+    receive_syn(&machine);
+    clean(&machine);
+}
+
+#[test]
+fn a_hard_permit_is_not_permitted_away_or_continued() {
+    let machine =
+        with_hard_permit(|asked| unsafe { (*asked.out).actionType = FWP_ACTION_CONTINUE });
+    let violation = left(&machine, "A-15");
+    assert_eq!(violation.parameters[1], u64::from(FWP_ACTION_CONTINUE));
+}
+
+#[test]
+fn nobody_gives_himself_the_right_to_write() {
+    let machine = with_hard_permit(|asked| unsafe {
+        (*asked.out).rights |= FWPS_RIGHT_ACTION_WRITE;
+    });
+    left(&machine, "A-15");
+}
+
+#[test]
+fn a_hard_permit_can_be_vetoed() {
+    let machine = with_hard_permit(|asked| asked.answer(FWP_ACTION_BLOCK));
+    let packet = receive_syn(&machine);
+    clean(&machine);
+    assert_eq!(
+        machine.packet(packet).map(|packet| packet.fate),
+        Some(Fate::Blocked)
+    );
+}
+
+#[test]
+fn a_hard_permit_left_alone_permits() {
+    let machine = with_hard_permit(|_| {});
+    let packet = receive_syn(&machine);
+    clean(&machine);
+    assert_eq!(
+        machine.packet(packet).map(|packet| packet.fate),
+        Some(Fate::Delivered)
+    );
+}
+
+#[test]
+fn an_inspection_only_continues() {
+    let inspecting = |answer| {
+        machine_on(
+            Config::plain(),
+            INBOUND,
+            FWP_ACTION_CALLOUT_INSPECTION,
+            answer,
+        )
+    };
+    let machine = inspecting(|asked| asked.answer(FWP_ACTION_BLOCK));
+    left(&machine, "A-18");
+
+    let machine = inspecting(|asked| unsafe { (*asked.out).actionType = FWP_ACTION_CONTINUE });
+    let packet = receive_syn(&machine);
+    clean(&machine);
+    assert_eq!(
+        machine.packet(packet).map(|packet| packet.fate),
+        Some(Fate::Delivered)
+    );
+}
+
+#[test]
+fn a_terminating_callout_that_decides_nothing_blocks() {
+    let machine = machine(INBOUND, |_| {});
+    let packet = receive_syn(&machine);
+    clean(&machine);
+    assert_eq!(
+        machine.packet(packet).map(|packet| packet.fate),
+        Some(Fate::Blocked)
+    );
+}
+
+#[test]
+fn a_block_of_a_lower_sublayer_overrides_a_permit() {
+    let machine = machine(INBOUND, Classify::permit);
+    worker(&machine, || add_block_below());
+    let packet = receive_syn(&machine);
+    clean(&machine);
+    assert_eq!(
+        machine.packet(packet).map(|packet| packet.fate),
+        Some(Fate::Blocked)
+    );
+}
+
+#[test]
+fn a_hard_permit_is_not_overridden_by_a_lower_filter() {
+    let machine = machine(INBOUND, |asked| asked.answer(FWP_ACTION_PERMIT));
+    worker(&machine, || add_block_below());
+    let packet = receive_syn(&machine);
+    clean(&machine);
+    assert_eq!(
+        machine.packet(packet).map(|packet| packet.fate),
+        Some(Fate::Delivered)
+    );
+}
+
+#[test]
+fn a_block_is_final() {
+    let machine = machine(INBOUND, |asked| asked.answer(FWP_ACTION_BLOCK));
+    worker(&machine, || add_below(FWP_ACTION_PERMIT));
+    let packet = receive_syn(&machine);
+    clean(&machine);
+    assert_eq!(
+        machine.packet(packet).map(|packet| packet.fate),
+        Some(Fate::Blocked)
+    );
+}
+
+fn add_block_below() {
+    add_below(FWP_ACTION_BLOCK);
+}
+
+/// A filter without conditions in a sublayer below everything.
+fn add_below(action: u32) {
+    let key = wfp_sys::GUID::from_u128(0xbe10);
+    let engine = open_engine(0);
+    let sublayer = FWPM_SUBLAYER0 {
+        subLayerKey: key,
+        weight: 0,
+        ..Default::default()
+    };
+    assert_eq!(
+        unsafe { FwpmSubLayerAdd0(engine, &sublayer, std::ptr::null_mut()) },
+        0
+    );
+    add_filter(INBOUND, action, key);
+}
+
+#[test]
+fn a_lock_held_when_classify_returns_is_told() {
+    let machine = machine(INBOUND, |asked| unsafe {
+        LOCK.with(|lock| wdk_sys_portable::ntddk::KeAcquireSpinLockRaiseToDpc(lock.as_ptr()));
+        asked.permit();
+    });
+    left(&machine, "C-03");
+}
+
+#[test]
+fn classify_returns_at_the_level_it_was_called_at() {
+    let machine = machine(INBOUND, |asked| unsafe {
+        LOCK.with(|lock| {
+            wdk_sys_portable::ntddk::KeAcquireSpinLockRaiseToDpc(lock.as_ptr());
+            wdk_sys_portable::ntddk::KeReleaseSpinLock(lock.as_ptr(), irql::PASSIVE);
+        });
+        asked.permit();
+    });
+    left(&machine, "A.1");
+}
+
+thread_local! {
+    static LOCK: std::cell::Cell<wdk_sys_portable::KSPIN_LOCK> = const { std::cell::Cell::new(0) };
+}
+
+#[test]
+fn a_callout_that_takes_its_own_injected_packets_again_is_told() {
+    let machine = machine(INBOUND, |asked| {
+        if asked.ale_required() {
+            asked.permit();
+        } else {
+            asked.hold();
+        }
+    });
+    // With another handle than the one that injects, the packet never looks like the driver's own.
+    when_completed(|_, _| {});
+    forget_injection_state();
+    receive_syn(&machine);
+    receive_data(&machine);
+    for round in 0..12 {
+        worker(&machine, move || {
+            // The original shows its payload, an injected clone its IP header.
+            let clone = if round == 0 {
+                whole_clone()
+            } else {
+                clone_of(held())
+            };
+            dereference();
+            let _status = inject(clone);
+        });
+        if machine.kernel().has_crashed() {
+            break;
+        }
+    }
+    let violation = reported(&machine, CONTRACT, None, "A-51");
+    assert_eq!(violation.parameters[1], 9, "rounds");
+    tells(&violation, &["injected into the receive path"]);
+}
+
+#[test]
+fn the_state_of_an_injected_packet_is_each_handles_own() {
+    let machine = holding();
+    let states = machine.call("worker", irql::PASSIVE, |_| unsafe {
+        let mut other = std::ptr::null_mut();
+        assert_eq!(
+            FwpsInjectionHandleCreate0(AF_UNSPEC, FWPS_INJECTION_TYPE_TRANSPORT, &mut other),
+            0
+        );
+        let state = |handle, list: *mut NET_BUFFER_LIST| {
+            FwpsQueryPacketInjectionState0(handle, list, std::ptr::null_mut())
+        };
+        let before = state(injection(), held());
+        let clone = whole_clone();
+        assert_eq!(inject(clone), 0);
+        [before, state(injection(), clone), state(other, clone)]
+    });
+    assert_eq!(
+        states,
+        Some([
+            FWPS_PACKET_NOT_INJECTED,
+            FWPS_PACKET_INJECTED_BY_SELF,
+            FWPS_PACKET_INJECTED_BY_OTHER
+        ])
+    );
+}

@@ -1,0 +1,604 @@
+//! Misuse of the executive, as a driver does it, and what the machine stops with: pool, spin locks, waits, handles, threads.
+#![allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "these drivers do on purpose what nobody could argue for"
+)]
+
+mod verifier_driver;
+
+use std::cell::Cell;
+use std::ffi::c_void;
+use std::ptr::null_mut;
+
+use verifier_driver::*;
+use wdk_sys_portable::ntddk::*;
+use wdk_sys_portable::*;
+use wfpsim::Config;
+use wfpsim::Machine;
+use wfpsim::machine::irql;
+use wfpsim::verifier::code;
+
+const TAG: u32 = u32::from_le_bytes(*b"good");
+
+/// A machine on which some driver's code ran.
+fn after(level: u8, work: impl FnOnce() + 'static) -> Machine {
+    let machine = Machine::new(Config::plain());
+    machine.call("driver", level, move |_| work());
+    machine.run();
+    machine
+}
+
+fn passive(work: impl FnOnce() + 'static) -> Machine {
+    after(irql::PASSIVE, work)
+}
+
+fn allocate(size: usize) -> *mut u8 {
+    let block = unsafe { ExAllocatePool2(POOL_FLAG_NON_PAGED, size as u64, TAG) };
+    assert!(!block.is_null());
+    block.cast()
+}
+
+fn free(block: *mut u8) {
+    unsafe { ExFreePoolWithTag(block.cast(), TAG) };
+}
+
+fn acquire(lock: *mut u8) -> u8 {
+    unsafe { KeAcquireSpinLockRaiseToDpc(lock.cast()) }
+}
+
+fn release(lock: *mut u8, level: u8) {
+    unsafe { KeReleaseSpinLock(lock.cast(), level) };
+}
+
+// Pool
+
+#[test]
+fn pool_used_within_its_bounds_and_freed_is_not_reported() {
+    let machine = passive(|| unsafe {
+        let block = allocate(33);
+        block.write_volatile(1);
+        block.add(32).write_volatile(1);
+        free(block);
+    });
+    clean(&machine);
+}
+
+#[test]
+fn pool_freed_twice_is_bug_check_c2_7() {
+    let machine = passive(|| {
+        let block = allocate(8);
+        free(block);
+        free(block);
+    });
+    let violation = reported(&machine, code::BAD_POOL_CALLER, Some(7), "C-63");
+    assert_ne!(violation.parameters[3], 0, "the address");
+    tells(&violation, &["allocated", "freed"]);
+    assert!(
+        violation.stack.iter().any(|frame| frame.contains("free")),
+        "{violation}"
+    );
+}
+
+#[test]
+fn pool_freed_with_another_tag_is_bug_check_c2_a() {
+    let machine =
+        passive(|| unsafe { ExFreePoolWithTag(allocate(8).cast(), u32::from_le_bytes(*b"evil")) });
+    let violation = reported(&machine, code::BAD_POOL_CALLER, Some(0xA), "C-63");
+    assert_eq!(
+        violation.parameters[2..],
+        [u64::from(TAG), u64::from(u32::from_le_bytes(*b"evil"))]
+    );
+    tells(&violation, &["allocated"]);
+}
+
+#[test]
+fn every_byte_written_beside_a_block_is_seen_when_it_is_freed() {
+    // Behind it up to the guard page, before it to the beginning of its page.
+    for offset in [20, 31, -1, -64, -65, -4000] {
+        let machine = passive(move || unsafe {
+            let block = allocate(20);
+            block.offset(offset).write_volatile(0);
+            free(block);
+        });
+        let which = if offset < 0 { 0x23 } else { 0x24 };
+        let violation = reported(
+            &machine,
+            code::SPECIAL_POOL_DETECTED_MEMORY_CORRUPTION,
+            None,
+            "C-61",
+        );
+        assert_eq!(violation.parameters[3], which, "{violation}");
+        assert_eq!(
+            violation.parameters[1].wrapping_sub(violation.parameters[0]) as isize,
+            offset
+        );
+        tells(&violation, &["allocated"]);
+    }
+}
+
+#[test]
+fn the_byte_behind_a_block_that_ends_with_its_page_faults() {
+    let machine = passive(|| unsafe { allocate(32).add(32).write_volatile(0) });
+    let violation = reported(
+        &machine,
+        code::PAGE_FAULT_BEYOND_END_OF_ALLOCATION,
+        None,
+        "C-61",
+    );
+    assert_eq!(violation.parameters[1], 1, "a write");
+    assert!(violation.summary.contains("byte 32"), "{violation}");
+    tells(&violation, &["allocated"]);
+}
+
+#[test]
+fn the_byte_before_a_block_that_begins_with_its_page_faults_as_its_own() {
+    let machine = passive(|| unsafe {
+        let _before = allocate(4096);
+        let _byte = allocate(8192).sub(1).read_volatile();
+    });
+    let violation = reported(
+        &machine,
+        code::PAGE_FAULT_BEYOND_END_OF_ALLOCATION,
+        None,
+        "C-61",
+    );
+    assert!(violation.summary.contains("byte -1"), "{violation}");
+    assert!(
+        violation
+            .object
+            .as_ref()
+            .is_some_and(|object| object.contains("8192")),
+        "{violation}"
+    );
+}
+
+#[test]
+fn pool_used_after_it_was_freed_is_bug_check_cc() {
+    let machine = passive(|| unsafe {
+        let block = allocate(64);
+        free(block);
+        let _byte = block.add(3).read_volatile();
+    });
+    let violation = reported(
+        &machine,
+        code::PAGE_FAULT_IN_FREED_SPECIAL_POOL,
+        None,
+        "C-61",
+    );
+    assert!(violation.summary.contains("byte 3"), "{violation}");
+    tells(&violation, &["allocated", "freed"]);
+}
+
+#[test]
+fn what_was_never_allocated_is_not_freed() {
+    let machine = passive(|| free(0x1000 as *mut u8));
+    reported(&machine, VERIFIER, Some(0x10), "C-62");
+    let machine = passive(|| free(unsafe { allocate(64).add(16) }));
+    reported(&machine, VERIFIER, Some(0x10), "C-62");
+}
+
+#[test]
+fn what_is_not_pool_is_not_freed_as_pool() {
+    let machine = holding();
+    worker(&machine, || free(held().cast()));
+    let violation = reported(&machine, code::BAD_POOL_CALLER, Some(0x99), "C-63");
+    tells(&violation, &["allocated by the stack"]);
+}
+
+#[test]
+fn pool_is_asked_for_with_a_size_and_a_tag() {
+    let machine = passive(|| unsafe {
+        ExAllocatePool2(POOL_FLAG_NON_PAGED, 0, TAG);
+    });
+    reported(&machine, VERIFIER, Some(0), "C-62");
+    let machine = passive(|| unsafe {
+        ExAllocatePool2(POOL_FLAG_NON_PAGED, 8, 0);
+    });
+    reported(&machine, code::BAD_POOL_CALLER, Some(0x9B), "C-63");
+}
+
+#[test]
+fn paged_pool_is_not_asked_for_at_dispatch_level() {
+    let machine = after(irql::DISPATCH, || unsafe {
+        ExAllocatePool2(0x100, 8, TAG);
+    });
+    reported(&machine, VERIFIER, Some(1), "C-62");
+}
+
+#[test]
+fn pool_is_not_freed_with_a_held_lock_in_it() {
+    let machine = passive(|| {
+        let lock = allocate(8);
+        acquire(lock);
+        free(lock);
+    });
+    let violation = reported(&machine, VERIFIER, Some(0x100B), "C-02");
+    tells(&violation, &["allocated"]);
+}
+
+// Pointers that a kernel function follows
+
+#[test]
+fn a_bad_pointer_given_to_the_kernel_is_told_where_the_driver_gave_it() {
+    type Call = fn(*mut c_void);
+    let calls: [(&str, Call); 4] = [
+        ("KeSetEvent", |event| unsafe {
+            KeSetEvent(event.cast(), 0, 0);
+        }),
+        ("KeInitializeEvent", |event| unsafe {
+            KeInitializeEvent(event.cast(), 0, 0)
+        }),
+        ("KeAcquireSpinLockRaiseToDpc", |lock| {
+            acquire(lock.cast());
+        }),
+        ("ExAcquireRundownProtection", |rundown| unsafe {
+            ExAcquireRundownProtection(rundown.cast());
+        }),
+    ];
+    for (name, call) in calls {
+        let machine = passive(move || call(null_mut()));
+        let violation = reported(&machine, code::DRIVER_IRQL_NOT_LESS_OR_EQUAL, None, "C-63");
+        assert!(violation.parameters[0] < 0x1000, "{name}: {violation}");
+
+        let machine = passive(move || {
+            let block = allocate(64);
+            free(block);
+            call(block.cast());
+        });
+        let violation = reported(
+            &machine,
+            code::PAGE_FAULT_IN_FREED_SPECIAL_POOL,
+            None,
+            "C-61",
+        );
+        tells(&violation, &["allocated", "freed"]);
+        let stack = violation.stack.join("\n");
+        assert!(stack.contains(name), "{name}: {stack}");
+        assert!(stack.contains("verifier_kernel"), "{name}: {stack}");
+    }
+}
+
+// Spin locks
+
+#[test]
+fn spin_locks_taken_and_released_in_order_are_not_reported() {
+    let machine = passive(|| {
+        let (one, other) = (allocate(8), allocate(8));
+        let outer = acquire(one);
+        let inner = acquire(other);
+        release(other, inner);
+        release(one, outer);
+        assert_eq!((outer, inner), (irql::PASSIVE, irql::DISPATCH));
+        free(one);
+        free(other);
+    });
+    clean(&machine);
+}
+
+#[test]
+fn a_spin_lock_is_not_recursive() {
+    let machine = passive(|| {
+        let lock = allocate(8);
+        acquire(lock);
+        acquire(lock);
+    });
+    let violation = reported(&machine, VERIFIER, Some(0x1000), "C-02");
+    tells(&violation, &["allocated"]);
+}
+
+#[test]
+fn spin_locks_are_released_in_reverse_order() {
+    let machine = passive(|| {
+        let (one, other) = (allocate(8), allocate(8));
+        let level = acquire(one);
+        acquire(other);
+        release(one, level);
+    });
+    let violation = reported(&machine, VERIFIER, Some(0x1003), "C-02");
+    tells(&violation, &["allocated"]);
+}
+
+#[test]
+fn a_spin_lock_that_nobody_holds_is_not_released() {
+    let machine = after(irql::DISPATCH, || release(allocate(8), irql::DISPATCH));
+    let violation = reported(&machine, VERIFIER, Some(0x1007), "C-02");
+    tells(&violation, &["allocated"]);
+}
+
+#[test]
+fn a_spin_lock_is_released_by_the_thread_that_took_it() {
+    // Every kernel call lets others run: the holder is still busy when the other has long come.
+    let machine = Machine::new(Config {
+        preempt: 100,
+        ..Config::plain()
+    });
+    machine.spawn("holder", irql::PASSIVE, |_| {
+        ONE.set(allocate(8));
+        let level = acquire(ONE.get());
+        pause();
+        release(ONE.get(), level);
+    });
+    machine.run_steps(10);
+    machine.spawn("other", irql::DISPATCH, |_| {
+        release(ONE.get(), irql::DISPATCH)
+    });
+    machine.run();
+    let violation = reported(&machine, VERIFIER, Some(0x1004), "C-02");
+    assert!(violation.thread.contains("other"), "{violation}");
+    tells(&violation, &["allocated"]);
+}
+
+#[test]
+fn a_spin_lock_is_not_released_at_passive_level() {
+    let machine = passive(|| release(allocate(8), irql::PASSIVE));
+    reported(&machine, VERIFIER, Some(0x32), "C.1");
+}
+
+#[test]
+fn a_spin_lock_is_not_acquired_above_dispatch_level() {
+    let machine = after(5, || {
+        ONE.set(LOCK.with(|lock| lock.as_ptr().cast()));
+        acquire(ONE.get());
+    });
+    reported(&machine, VERIFIER, Some(0x42), "C.1");
+}
+
+#[test]
+fn a_spin_lock_in_uninitialised_pool_is_told() {
+    let machine = passive(|| unsafe {
+        let lock = ExAllocatePool2(POOL_FLAG_NON_PAGED | POOL_FLAG_UNINITIALIZED, 8, TAG);
+        acquire(lock.cast());
+    });
+    let violation = reported(&machine, VERIFIER, Some(0x1002), "C-02");
+    tells(&violation, &["allocated"]);
+}
+
+#[test]
+fn a_thread_does_not_end_with_a_spin_lock() {
+    let machine = passive(|| {
+        acquire(allocate(8));
+    });
+    let violation = reported(&machine, VERIFIER, Some(0x100A), "C-02");
+    tells(&violation, &["allocated"]);
+}
+
+thread_local! {
+    // A machine runs on one host thread, and each test has its own.
+    static ONE: Cell<*mut u8> = const { Cell::new(null_mut()) };
+    static OTHER: Cell<*mut u8> = const { Cell::new(null_mut()) };
+    static LOCK: Cell<KSPIN_LOCK> = const { Cell::new(0) };
+    static THREAD: Cell<HANDLE> = const { Cell::new(null_mut()) };
+}
+
+/// Kernel calls are where other threads run.
+fn pause() {
+    for _ in 0..100 {
+        let _level = unsafe { KeGetCurrentIrql() };
+    }
+}
+
+#[test]
+fn two_spin_locks_taken_in_opposite_orders_are_a_hang_at_once() {
+    let machine = Machine::new(Config {
+        preempt: 50,
+        ..Config::plain()
+    });
+    machine.call("init", irql::PASSIVE, |_| {
+        ONE.set(allocate(8));
+        OTHER.set(allocate(8));
+    });
+    for (first, second) in [(&ONE, &OTHER), (&OTHER, &ONE)] {
+        machine.spawn("locker", irql::PASSIVE, move |_| {
+            for _ in 0..100 {
+                let level = acquire(first.get());
+                let inner = acquire(second.get());
+                release(second.get(), inner);
+                release(first.get(), level);
+            }
+        });
+    }
+    machine.run();
+    let violation = reported(&machine, code::WFPSIM_HANG, None, "C-50");
+    assert_eq!(
+        violation.summary.matches("waits for spin lock").count(),
+        2,
+        "{violation}"
+    );
+}
+
+// Waits
+
+#[test]
+fn nothing_is_waited_for_at_dispatch_level() {
+    let machine = after(irql::DISPATCH, || unsafe {
+        let event = allocate(24);
+        KeInitializeEvent(event.cast(), 0, 0);
+        let _status = KeWaitForSingleObject(event.cast(), 0, 0, 0, null_mut());
+    });
+    let violation = reported(&machine, VERIFIER, Some(0x3B), "C.1");
+    assert_eq!(violation.parameters[1], u64::from(irql::DISPATCH));
+}
+
+#[test]
+fn an_event_is_looked_at_without_waiting_at_dispatch_level() {
+    let machine = after(irql::DISPATCH, || unsafe {
+        let event = allocate(24);
+        KeInitializeEvent(event.cast(), 0, 1);
+        let mut now = LARGE_INTEGER { QuadPart: 0 };
+        assert_eq!(KeWaitForSingleObject(event.cast(), 0, 0, 0, &mut now), 0);
+        free(event);
+    });
+    clean(&machine);
+}
+
+#[test]
+fn an_event_is_initialised_where_it_stands() {
+    let machine = passive(|| unsafe {
+        let (event, moved) = (allocate(24), allocate(24));
+        KeInitializeEvent(event.cast(), 0, 0);
+        moved.copy_from_nonoverlapping(event, 24);
+        KeSetEvent(moved.cast(), 0, 0);
+    });
+    let violation = reported(&machine, CONTRACT, None, "C.1");
+    tells(&violation, &["allocated"]);
+}
+
+#[test]
+fn set_event_does_not_promise_a_wait_at_dispatch_level() {
+    let machine = after(irql::DISPATCH, || unsafe {
+        let event = allocate(24);
+        KeInitializeEvent(event.cast(), 0, 0);
+        KeSetEvent(event.cast(), 0, 1);
+    });
+    reported(&machine, VERIFIER, Some(0x80), "C.1");
+}
+
+#[test]
+fn a_wait_that_nobody_ends_is_a_hang() {
+    let machine = passive(|| unsafe {
+        let event = allocate(24);
+        KeInitializeEvent(event.cast(), 0, 0);
+        let _status = KeWaitForSingleObject(event.cast(), 0, 0, 0, null_mut());
+    });
+    let violation = reported(&machine, code::WFPSIM_HANG, None, "C-50");
+    assert!(violation.summary.contains("waits for event"), "{violation}");
+}
+
+// Run-down protection, handles, threads
+
+#[test]
+fn rundown_protection_is_not_released_more_often_than_acquired() {
+    let machine = passive(|| unsafe {
+        let rundown: PEX_RUNDOWN_REF = allocate(8).cast();
+        ExInitializeRundownProtection(rundown);
+        assert_eq!(ExAcquireRundownProtection(rundown), 1);
+        ExReleaseRundownProtection(rundown);
+        ExReleaseRundownProtection(rundown);
+    });
+    let violation = reported(&machine, CONTRACT, None, "C-06");
+    tells(&violation, &["allocated"]);
+}
+
+unsafe extern "C" fn ends(_context: *mut c_void) {}
+
+unsafe extern "C" fn ends_with_the_lock_of_a_block(block: *mut c_void) {
+    acquire(block.cast());
+}
+
+unsafe extern "C" fn ends_raised(block: *mut c_void) {
+    let level = acquire(block.cast());
+    release(block.cast(), level.max(irql::DISPATCH));
+}
+
+fn start(routine: unsafe extern "C" fn(*mut c_void), context: *mut u8) -> HANDLE {
+    let mut handle = null_mut();
+    let status = unsafe {
+        PsCreateSystemThread(
+            &mut handle,
+            0,
+            null_mut(),
+            null_mut(),
+            null_mut(),
+            Some(routine),
+            context.cast(),
+        )
+    };
+    assert_eq!(status, 0);
+    THREAD.set(handle);
+    handle
+}
+
+fn object_of(handle: HANDLE) -> PVOID {
+    let mut object = null_mut();
+    let status =
+        unsafe { ObReferenceObjectByHandle(handle, 0, null_mut(), 0, &mut object, null_mut()) };
+    assert_eq!(status, 0);
+    object
+}
+
+#[test]
+fn a_thread_referenced_closed_waited_for_and_dereferenced_is_not_reported() {
+    let machine = passive(|| unsafe {
+        let object = object_of(start(ends, null_mut()));
+        assert_eq!(ZwClose(THREAD.get()), 0);
+        assert_eq!(KeWaitForSingleObject(object, 0, 0, 0, null_mut()), 0);
+        ObfDereferenceObject(object);
+    });
+    clean(&machine);
+}
+
+#[test]
+fn a_handle_is_closed_once() {
+    let machine = passive(|| unsafe {
+        let _status = ZwClose(start(ends, null_mut()));
+        let _status = ZwClose(THREAD.get());
+    });
+    let violation = reported(&machine, VERIFIER, Some(0xF6), "C-04");
+    assert_eq!(violation.parameters[1], THREAD.get() as u64);
+    tells(&violation, &["created", "handle closed"]);
+}
+
+#[test]
+fn a_closed_handle_gives_no_object() {
+    let machine = passive(|| unsafe {
+        let _status = ZwClose(start(ends, null_mut()));
+        object_of(THREAD.get());
+    });
+    let violation = reported(&machine, VERIFIER, Some(0x3C), "C-04");
+    tells(&violation, &["created", "handle closed"]);
+}
+
+#[test]
+fn an_object_is_dereferenced_as_often_as_it_was_referenced() {
+    let machine = passive(|| unsafe {
+        let object = object_of(start(ends, null_mut()));
+        ObfDereferenceObject(object);
+        ObfDereferenceObject(object);
+    });
+    let violation = reported(&machine, VERIFIER, Some(0x3F), "C-04");
+    tells(&violation, &["created", "referenced by handle"]);
+}
+
+#[test]
+fn a_thread_object_is_gone_with_its_last_reference() {
+    let machine = passive(|| unsafe {
+        let object = object_of(start(ends, null_mut()));
+        assert_eq!(ZwClose(THREAD.get()), 0);
+        ObfDereferenceObject(object);
+        let _status = KeWaitForSingleObject(object, 0, 0, 0, null_mut());
+    });
+    let violation = reported(
+        &machine,
+        code::PAGE_FAULT_IN_FREED_SPECIAL_POOL,
+        None,
+        "C-61",
+    );
+    tells(&violation, &["created", "referenced by handle", "freed"]);
+}
+
+#[test]
+fn a_driver_thread_does_not_end_with_a_lock_or_raised() {
+    let machine = passive(|| {
+        start(ends_with_the_lock_of_a_block, allocate(8));
+    });
+    reported(&machine, VERIFIER, Some(0x100A), "C-02");
+    let machine = passive(|| {
+        start(ends_raised, allocate(8));
+    });
+    reported(&machine, CONTRACT, Some(u64::from(irql::DISPATCH)), "C.1");
+}
+
+#[test]
+fn only_threads_of_the_driver_are_ended() {
+    let machine = passive(|| unsafe {
+        let _status = PsTerminateSystemThread(0);
+    });
+    reported(&machine, CONTRACT, None, "C-04");
+}
+
+#[test]
+fn a_driver_that_stops_the_machine_itself_is_quoted() {
+    let machine = passive(|| unsafe { KeBugCheckEx(0xE2, 1, 2, 3, 4) });
+    let violation = reported(&machine, 0xE2, Some(1), "-");
+    assert_eq!(violation.parameters, [1, 2, 3, 4]);
+}

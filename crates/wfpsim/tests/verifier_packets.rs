@@ -1,0 +1,414 @@
+//! Misuse of packets, each as a driver does it, and what the machine stops with: references, clones, offsets.
+#![allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "these drivers do on purpose what nobody could argue for"
+)]
+
+mod verifier_driver;
+
+use std::ptr::null_mut;
+
+use verifier_driver::*;
+use wfp_sys::consts::*;
+use wfp_sys::fwpm::*;
+use wfp_sys::fwps::*;
+use wfp_sys::ndis::*;
+use wfpsim::Config;
+use wfpsim::machine::irql;
+use wfpsim::verifier::code;
+
+#[test]
+fn a_packet_held_cloned_injected_and_given_back_is_not_reported() {
+    let machine = holding();
+    worker(&machine, || {
+        let clone = whole_clone();
+        dereference();
+        assert_eq!(inject(clone), 0);
+    });
+    clean(&machine);
+    assert_eq!(machine.take_arrivals().len(), 2, "the SYN and the data");
+    worker(&machine, unload);
+    assert!(machine.unload_driver().is_empty());
+    clean(&machine);
+}
+
+#[test]
+fn a_packet_dereferenced_twice_is_told_with_its_life() {
+    let machine = holding();
+    worker(&machine, || {
+        dereference();
+        dereference();
+    });
+    let violation = reported(&machine, code::BAD_POOL_CALLER, Some(7), "A-28");
+    tells(
+        &violation,
+        &[
+            "allocated by the stack",
+            "referenced",
+            "dereferenced",
+            "freed",
+        ],
+    );
+}
+
+#[test]
+fn a_packet_dereferenced_in_its_classify_without_a_reference_is_an_underflow() {
+    let machine = machine(FWPM_LAYER_INBOUND_TRANSPORT_V4, |asked| unsafe {
+        FwpsDereferenceNetBufferList0(asked.list, 0)
+    });
+    receive_syn(&machine);
+    let violation = reported(&machine, CONTRACT, None, "A-28");
+    tells(&violation, &["allocated by the stack"]);
+}
+
+#[test]
+fn a_null_packet_is_dereferenced_at_the_offset_of_wfps_own_slot() {
+    let machine = holding();
+    worker(&machine, || unsafe {
+        FwpsDereferenceNetBufferList0(null_mut(), 0)
+    });
+    let violation = reported(
+        &machine,
+        code::DRIVER_IRQL_NOT_LESS_OR_EQUAL,
+        Some(0xE0),
+        "A-28",
+    );
+    assert_eq!(violation.parameters[1..3], [u64::from(irql::PASSIVE), 0]);
+}
+
+#[test]
+fn a_clone_is_not_dereferenced() {
+    let machine = holding();
+    worker(&machine, || unsafe {
+        FwpsDereferenceNetBufferList0(whole_clone(), 0)
+    });
+    let violation = reported(&machine, CONTRACT, None, "A-28");
+    tells(&violation, &["made"]);
+}
+
+#[test]
+fn dispatch_level_is_not_claimed_at_passive_level() {
+    let machine = holding();
+    worker(&machine, || unsafe {
+        FwpsDereferenceNetBufferList0(held(), 1)
+    });
+    let violation = reported(&machine, CONTRACT, None, "A-29");
+    assert_eq!(violation.parameters[1], u64::from(irql::PASSIVE));
+    tells(&violation, &["referenced"]);
+}
+
+#[test]
+fn dispatch_level_may_be_claimed_at_dispatch_level() {
+    let machine = holding();
+    machine.call("timer", irql::DISPATCH, |_| unsafe {
+        FwpsDereferenceNetBufferList0(held(), 1)
+    });
+    clean(&machine);
+}
+
+#[test]
+fn a_packet_without_a_reference_is_gone_when_its_classify_has_returned() {
+    let machine = machine(FWPM_LAYER_INBOUND_TRANSPORT_V4, |asked| {
+        keep(asked.list.cast());
+        asked.permit();
+    });
+    receive_syn(&machine);
+    worker(&machine, || {
+        let list = kept().cast::<NET_BUFFER_LIST>();
+        let _buffer = unsafe { (&raw const (*list).FirstNetBuffer).read_volatile() };
+    });
+    let violation = reported(
+        &machine,
+        code::PAGE_FAULT_IN_FREED_SPECIAL_POOL,
+        None,
+        "C-61",
+    );
+    assert_eq!(violation.parameters[1], 0, "a read");
+    assert!(violation.summary.contains("NET_BUFFER_LIST"), "{violation}");
+    tells(&violation, &["allocated by the stack", "freed"]);
+}
+
+#[test]
+fn the_bytes_of_a_packet_are_gone_with_it() {
+    let machine = holding();
+    worker(&machine, || unsafe {
+        let mdl = (*(*held()).FirstNetBuffer).CurrentMdl;
+        let bytes = (*mdl).MappedSystemVa.cast::<u8>();
+        dereference();
+        bytes.write_volatile(0);
+    });
+    let violation = reported(
+        &machine,
+        code::PAGE_FAULT_IN_FREED_SPECIAL_POOL,
+        None,
+        "C-61",
+    );
+    assert_eq!(violation.parameters[1], 1, "a write");
+    assert!(violation.summary.contains("packet data"), "{violation}");
+    tells(&violation, &["dereferenced", "freed"]);
+}
+
+#[test]
+fn the_mdl_of_a_clone_is_gone_with_it() {
+    let machine = holding();
+    worker(&machine, || unsafe {
+        let clone = whole_clone();
+        let mdl = (*(*clone).FirstNetBuffer).MdlChain;
+        free_clone(clone);
+        let _count = (&raw const (*mdl).ByteCount).read_volatile();
+    });
+    let violation = reported(
+        &machine,
+        code::PAGE_FAULT_IN_FREED_SPECIAL_POOL,
+        None,
+        "C-61",
+    );
+    tells(&violation, &["made", "freed"]);
+}
+
+#[test]
+fn the_arguments_of_a_classify_are_gone_when_it_returns() {
+    let machine = machine(FWPM_LAYER_INBOUND_TRANSPORT_V4, |asked| {
+        keep(asked.values.cast());
+        asked.permit();
+    });
+    receive_syn(&machine);
+    worker(&machine, || {
+        let values = kept().cast::<FWPS_INCOMING_VALUES0>();
+        let _layer = unsafe { (&raw const (*values).layerId).read_volatile() };
+    });
+    let violation = reported(
+        &machine,
+        code::PAGE_FAULT_IN_FREED_SPECIAL_POOL,
+        None,
+        "C-61",
+    );
+    assert!(
+        violation.summary.contains("arguments of a classify"),
+        "{violation}"
+    );
+    tells(&violation, &["laid out", "gone: the classify returned"]);
+}
+
+#[test]
+fn a_clone_freed_twice_is_bug_check_c2_7() {
+    let machine = holding();
+    worker(&machine, || {
+        let clone = whole_clone();
+        free_clone(clone);
+        free_clone(clone);
+    });
+    let violation = reported(&machine, code::BAD_POOL_CALLER, Some(7), "A-39");
+    tells(&violation, &["made", "freed"]);
+}
+
+#[test]
+fn a_clone_freed_after_a_successful_injection_is_freed_twice() {
+    let machine = holding();
+    worker(&machine, || {
+        let clone = whole_clone();
+        assert_eq!(inject(clone), 0);
+        free_clone(clone);
+    });
+    let violation = reported(&machine, code::BAD_POOL_CALLER, Some(7), "A-42");
+    tells(&violation, &["made", "injected into the receive path"]);
+}
+
+#[test]
+fn an_original_is_not_freed_as_a_clone() {
+    let machine = holding();
+    worker(&machine, || free_clone(held()));
+    let violation = reported(&machine, CONTRACT, None, "A-39");
+    tells(&violation, &["referenced"]);
+}
+
+#[test]
+fn a_clone_with_clones_of_its_own_is_not_freed() {
+    let machine = holding();
+    worker(&machine, || {
+        let clone = whole_clone();
+        clone_of(clone);
+        free_clone(clone);
+    });
+    let violation = reported(&machine, CONTRACT, None, "A-37");
+    tells(&violation, &["made", "cloned as"]);
+}
+
+#[test]
+fn advancing_without_a_retreat_is_told() {
+    let machine = holding();
+    worker(&machine, || advance(held(), 4));
+    let violation = reported(&machine, CONTRACT, None, "B-03");
+    assert_eq!(violation.parameters[1..3], [4, 0]);
+    tells(&violation, &["referenced"]);
+}
+
+#[test]
+fn advancing_by_another_number_than_the_retreat_is_told() {
+    let machine = holding();
+    worker(&machine, || {
+        retreat(held(), 40);
+        advance(held(), 20);
+    });
+    let violation = reported(&machine, CONTRACT, None, "B-03");
+    assert_eq!(violation.parameters[1..3], [20, 40]);
+    tells(&violation, &["retreated by 40 bytes"]);
+}
+
+#[test]
+fn an_original_is_not_given_back_retreated() {
+    let machine = holding();
+    worker(&machine, || {
+        retreat(held(), 40);
+        dereference();
+    });
+    let violation = reported(&machine, CONTRACT, None, "A-25");
+    assert_eq!(violation.parameters[1], 40);
+    tells(&violation, &["retreated by 40 bytes", "dereferenced"]);
+}
+
+#[test]
+fn a_retreat_by_a_number_that_went_wrong_is_told() {
+    let machine = holding();
+    worker(&machine, || retreat(held(), 20u32.wrapping_sub(40)));
+    let violation = reported(&machine, CONTRACT, None, "B-01");
+    assert_eq!(violation.parameters[1], u64::from(20u32.wrapping_sub(40)));
+}
+
+#[test]
+fn what_is_no_net_buffer_is_not_retreated() {
+    let machine = holding();
+    worker(&machine, || {
+        let _status =
+            unsafe { NdisRetreatNetBufferDataStart(held().cast::<NET_BUFFER>(), 4, 0, None) };
+    });
+    reported(&machine, CONTRACT, None, "B-01");
+}
+
+#[test]
+fn a_clone_over_memory_that_the_advance_took_away_is_freed_twice() {
+    let mut config = Config::plain();
+    config.freedom.no_headroom = 100;
+    let machine = machine_on(
+        config,
+        FWPM_LAYER_OUTBOUND_TRANSPORT_V4,
+        FWP_ACTION_CALLOUT_TERMINATING,
+        Classify::hold,
+    );
+    send_datagrams(&machine, 1);
+    worker(&machine, || {
+        retreat(held(), IP_HEADER);
+        let clone = clone_of(held());
+        advance(held(), IP_HEADER);
+        let _status = inject(clone);
+    });
+    let violation = reported(&machine, code::BAD_POOL_CALLER, Some(7), "B-04");
+    tells(&violation, &["made"]);
+}
+
+#[test]
+fn the_history_of_a_packet_outlives_the_mdl_of_a_retreat() {
+    let mut config = Config::plain();
+    config.freedom.no_headroom = 100;
+    let machine = machine_on(
+        config,
+        FWPM_LAYER_OUTBOUND_TRANSPORT_V4,
+        FWP_ACTION_CALLOUT_TERMINATING,
+        Classify::hold,
+    );
+    send_datagrams(&machine, 1);
+    worker(&machine, || unsafe {
+        retreat(held(), IP_HEADER);
+        advance(held(), IP_HEADER);
+        // More objects die than are remembered; the packet is alive.
+        for _ in 0..9000 {
+            free_clone(clone_of(held()));
+        }
+        FwpsDereferenceNetBufferList0(held(), 1);
+    });
+    let violation = reported(&machine, CONTRACT, None, "A-29");
+    tells(
+        &violation,
+        &[
+            "retreated by 20 bytes",
+            "a retreat had put in front was freed",
+        ],
+    );
+}
+
+#[test]
+fn a_clone_may_be_freed_retreated_and_its_mdl_goes_with_it() {
+    let machine = holding();
+    worker(&machine, || {
+        let clone = whole_clone();
+        retreat(clone, 8);
+        free_clone(clone);
+        dereference();
+    });
+    clean(&machine);
+    let live = machine.kernel().arena.live_blocks();
+    let packets = live.iter().filter(|block| {
+        matches!(
+            block.purpose,
+            wfpsim::memory::Purpose::Mdl | wfpsim::memory::Purpose::PacketData
+        )
+    });
+    assert_eq!(packets.count(), 0);
+}
+
+#[test]
+fn a_header_is_built_for_clones_only() {
+    let machine = holding();
+    worker(&machine, || construct(held(), 0));
+    let violation = reported(&machine, CONTRACT, None, "A-62");
+    tells(&violation, &["referenced"]);
+}
+
+#[test]
+fn a_header_is_rebuilt_for_one_packet_at_a_time() {
+    let machine = machine(FWPM_LAYER_OUTBOUND_TRANSPORT_V4, Classify::hold);
+    send_datagrams(&machine, 2);
+    worker(&machine, || construct(clone_of(held()), IP_HEADER));
+    let violation = reported(&machine, CONTRACT, None, "A-62");
+    assert_eq!(violation.parameters[1], 2, "two packets");
+}
+
+#[test]
+fn a_header_is_rebuilt_where_there_is_one() {
+    let machine = holding();
+    worker(&machine, || construct(clone_of(held()), 8));
+    reported(&machine, CONTRACT, None, "A-62");
+}
+
+#[test]
+fn a_header_is_rebuilt_for_a_clone_of_the_whole_packet() {
+    let machine = holding();
+    worker(&machine, || {
+        let clone = whole_clone();
+        construct(clone, IP_HEADER);
+        dereference();
+        assert_eq!(inject(clone), 0);
+    });
+    clean(&machine);
+}
+
+fn construct(list: *mut NET_BUFFER_LIST, header: u32) {
+    let (source, remote) = ([192, 0, 2, 9], [192, 0, 2, 1]);
+    let _status = unsafe {
+        FwpsConstructIpHeaderForTransportPacket0(
+            list,
+            header,
+            AF_INET,
+            source.as_ptr(),
+            remote.as_ptr(),
+            6,
+            0,
+            std::ptr::null(),
+            0,
+            0,
+            null_mut(),
+            0,
+            0,
+        )
+    };
+}

@@ -1,0 +1,382 @@
+//! What a driver may leave behind when it is unloaded: nothing. And what a replay says of packets that it changed.
+#![allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "these drivers do on purpose what nobody could argue for"
+)]
+
+mod tiny_driver;
+mod verifier_driver;
+
+use std::ptr::null;
+use std::ptr::null_mut;
+
+use verifier_driver::*;
+use wdk_sys_portable::DRIVER_OBJECT;
+use wdk_sys_portable::NTSTATUS;
+use wdk_sys_portable::PCUNICODE_STRING;
+use wdk_sys_portable::WDFQUEUE;
+use wdk_sys_portable::WDFREQUEST;
+use wfp_sys::consts::*;
+use wfp_sys::fwpm::*;
+use wfp_sys::fwps::*;
+use wfpsim::Config;
+use wfpsim::Machine;
+use wfpsim::Violation;
+use wfpsim::driver::Linked;
+use wfpsim::driver::Parameters;
+use wfpsim::verifier::code;
+use wfpsim_packet::Timestamp;
+
+const INBOUND: wfp_sys::GUID = FWPM_LAYER_INBOUND_TRANSPORT_V4;
+
+unsafe extern "C" fn answers(
+    _queue: WDFQUEUE,
+    request: WDFREQUEST,
+    _output: usize,
+    _input: usize,
+    _code: u32,
+) {
+    tiny_driver::complete(request, 0, 0);
+}
+
+unsafe extern "system" fn entry(object: *mut DRIVER_OBJECT, path: PCUNICODE_STRING) -> NTSTATUS {
+    tiny_driver::status(tiny_driver::answering(object, path, answers))
+}
+
+/// A machine with a loaded driver whose callout answers so.
+fn loaded(layer: wfp_sys::GUID, answer: fn(&Classify)) -> Machine {
+    loaded_on(Config::plain(), layer, answer)
+}
+
+fn loaded_on(config: Config, layer: wfp_sys::GUID, answer: fn(&Classify)) -> Machine {
+    let (machine, loaded) = tiny_driver::load_on(config, entry, &Parameters::default());
+    assert_eq!(loaded, Ok(()));
+    answer_with(answer);
+    worker(&machine, move || {
+        load(layer, FWP_ACTION_CALLOUT_TERMINATING)
+    });
+    clean(&machine);
+    machine
+}
+
+fn hold_data(asked: &Classify) {
+    if asked.ale_required() {
+        asked.permit();
+    } else {
+        asked.hold();
+    }
+}
+
+/// A machine whose driver holds a packet.
+fn holding_driver() -> Machine {
+    let machine = loaded(INBOUND, hold_data);
+    receive_syn(&machine);
+    receive_data(&machine);
+    assert!(!held().is_null());
+    machine
+}
+
+/// Unloads the driver, which leaves one thing behind.
+fn left(machine: &Machine, kind: &'static str, code: u32, rule: &str) -> Violation {
+    let leaks = machine.unload_driver();
+    assert_eq!(
+        leaks.into_iter().collect::<Vec<_>>(),
+        [(kind, 1)],
+        "{:#?}",
+        machine.violations()
+    );
+    let violation = reported(machine, code, None, rule);
+    assert_ne!(violation.parameters[0], 0, "the driver");
+    violation
+}
+
+#[test]
+fn a_driver_that_takes_everything_back_leaves_nothing() {
+    let machine = holding_driver();
+    worker(&machine, || {
+        dereference();
+        unload();
+    });
+    assert!(machine.unload_driver().is_empty());
+    clean(&machine);
+}
+
+#[test]
+fn a_reference_left_behind_is_told_with_its_packet() {
+    let machine = holding_driver();
+    worker(&machine, unload);
+    let violation = left(&machine, "nbl_reference", CONTRACT, "A-28");
+    tells(&violation, &["allocated by the stack", "referenced"]);
+}
+
+#[test]
+fn a_clone_left_behind_is_told() {
+    let machine = holding_driver();
+    worker(&machine, || {
+        whole_clone();
+        dereference();
+        unload();
+    });
+    let violation = left(&machine, "clone", CONTRACT, "A-39");
+    tells(&violation, &["made"]);
+}
+
+#[test]
+fn a_pended_operation_left_behind_is_told() {
+    let machine = loaded(FWPM_LAYER_ALE_AUTH_RECV_ACCEPT_V4, Classify::pend);
+    receive_syn(&machine);
+    worker(&machine, || {
+        dereference();
+        unload();
+    });
+    let violation = left(&machine, "pended_operation", CONTRACT, "A-71");
+    tells(&violation, &["pended"]);
+}
+
+#[test]
+fn an_injection_handle_left_behind_is_told() {
+    let machine = loaded(INBOUND, Classify::permit);
+    worker(&machine, || unsafe {
+        assert_eq!(FwpmEngineClose0(engine()), 0);
+        assert_eq!(FwpsCalloutUnregisterById0(callout_number()), 0);
+    });
+    left(&machine, "injection_handle", CONTRACT, "A-06");
+}
+
+#[test]
+fn a_callout_left_behind_is_bug_check_ce_when_it_is_called() {
+    let machine = loaded(INBOUND, Classify::permit);
+    worker(&machine, || unsafe {
+        assert_eq!(FwpsInjectionHandleDestroy0(injection()), 0);
+    });
+    let leaks = machine.unload_driver();
+    assert_eq!(
+        leaks.into_iter().collect::<Vec<_>>(),
+        [("callout", 1), ("engine_session", 1), ("filter_object", 2)]
+    );
+    let told: Vec<_> = machine
+        .violations()
+        .iter()
+        .map(|violation| violation.rule)
+        .collect();
+    assert_eq!(told, ["A-11", "A-11", "A-06"]);
+    assert!(!machine.kernel().has_crashed());
+
+    receive_syn(&machine);
+    let last = machine.violations().pop().expect("the call");
+    assert_eq!(
+        (last.code, last.rule),
+        (
+            code::DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS,
+            "C-52"
+        )
+    );
+    assert_eq!(last.parameters[0], last.parameters[2], "the function");
+    assert!(machine.kernel().has_crashed());
+}
+
+#[test]
+fn a_filter_of_a_session_that_is_not_dynamic_is_left_behind() {
+    let machine = loaded(INBOUND, Classify::permit);
+    worker(&machine, || unsafe {
+        unload();
+        let static_session = open_engine(0);
+        let mut filter = FWPM_FILTER0 {
+            layerKey: INBOUND,
+            ..Default::default()
+        };
+        filter.action.r#type = FWP_ACTION_BLOCK;
+        assert_eq!(
+            FwpmFilterAdd0(static_session, &filter, null_mut(), null_mut()),
+            0
+        );
+        assert_eq!(FwpmEngineClose0(static_session), 0);
+    });
+    left(&machine, "filter_object", CONTRACT, "A-11");
+}
+
+#[test]
+fn a_session_and_what_it_gave_out_are_left_behind() {
+    let leaves: [fn(); 3] = [
+        || {
+            open_engine(0);
+        },
+        || unsafe {
+            let engine = open_engine(0);
+            let mut enumeration = null_mut();
+            assert_eq!(
+                FwpmSubLayerCreateEnumHandle0(engine, null(), &mut enumeration),
+                0
+            );
+            assert_eq!(FwpmEngineClose0(engine), 0);
+        },
+        || unsafe {
+            let engine = open_engine(0);
+            let (mut enumeration, mut entries, mut count) = (null_mut(), null_mut(), 0);
+            assert_eq!(
+                FwpmSubLayerCreateEnumHandle0(engine, null(), &mut enumeration),
+                0
+            );
+            assert_eq!(
+                FwpmSubLayerEnum0(engine, enumeration, 1, &mut entries, &mut count),
+                0
+            );
+            assert_eq!(FwpmSubLayerDestroyEnumHandle0(engine, enumeration), 0);
+            assert_eq!(FwpmEngineClose0(engine), 0);
+        },
+    ];
+    for leave in leaves {
+        let machine = loaded(INBOUND, Classify::permit);
+        worker(&machine, move || {
+            unload();
+            leave();
+        });
+        left(&machine, "engine_session", CONTRACT, "A-11");
+    }
+}
+
+#[test]
+fn an_injection_under_way_is_left_behind() {
+    // The completion function waits where it may, which is where the seed calls it at PASSIVE_LEVEL.
+    let found = (0..16).any(|seed| {
+        let config = Config {
+            seed,
+            ..Config::plain()
+        };
+        let machine = loaded_on(config, INBOUND, hold_data);
+        receive_syn(&machine);
+        receive_data(&machine);
+        when_completed(|clone, dispatch| {
+            free_clone(clone);
+            let mut second = wdk_sys_portable::LARGE_INTEGER {
+                QuadPart: -10_000_000,
+            };
+            if dispatch == 0 {
+                let _status =
+                    unsafe { wdk_sys_portable::ntddk::KeDelayExecutionThread(0, 0, &mut second) };
+            }
+        });
+        worker(&machine, || {
+            let clone = whole_clone();
+            dereference();
+            assert_eq!(inject(clone), 0);
+        });
+        machine.unload_driver().get("injection") == Some(&1)
+            && machine
+                .violations()
+                .iter()
+                .any(|violation| violation.rule == "A-57")
+    });
+    assert!(found);
+}
+
+#[test]
+fn what_the_engine_gave_out_is_given_back_once() {
+    let machine = Machine::new(Config::plain());
+    worker(&machine, || unsafe {
+        let engine = open_engine(0);
+        assert_eq!(FwpmEngineClose0(engine), 0);
+        let _status = FwpmEngineClose0(engine);
+    });
+    let violation = reported(&machine, CONTRACT, None, "A-11");
+    tells(&violation, &["opened", "closed"]);
+
+    let machine = Machine::new(Config::plain());
+    worker(&machine, || unsafe {
+        let mut memory = 0x1000 as *mut std::ffi::c_void;
+        FwpmFreeMemory0(&mut memory);
+    });
+    reported(&machine, CONTRACT, Some(0x1000), "A-11");
+
+    let machine = Machine::new(Config::plain());
+    worker(&machine, || {
+        let _status = unsafe { FwpmBfeStateUnsubscribeChanges0(null_mut()) };
+    });
+    reported(&machine, CONTRACT, Some(0), "A-06");
+}
+
+#[test]
+fn a_bad_provider_pointer_is_a_fault_and_the_engine_can_still_be_looked_at() {
+    let machine = Machine::new(Config::plain());
+    worker(&machine, || unsafe {
+        let sublayer = FWPM_SUBLAYER0 {
+            providerKey: 0x10 as *mut _,
+            ..Default::default()
+        };
+        let _status = FwpmSubLayerAdd0(open_engine(0), &sublayer, null_mut());
+    });
+    reported(
+        &machine,
+        code::DRIVER_IRQL_NOT_LESS_OR_EQUAL,
+        Some(0x10),
+        "C-63",
+    );
+    machine.stop_bfe();
+}
+
+// Replay
+
+unsafe extern "system" fn alters(object: *mut DRIVER_OBJECT, path: PCUNICODE_STRING) -> NTSTATUS {
+    let status = unsafe { entry(object, path) };
+    answer_with(|asked| unsafe {
+        let buffer = asked.buffer();
+        let bytes = (*(*buffer).CurrentMdl).MappedSystemVa.cast::<u8>();
+        *bytes.add((*buffer).CurrentMdlOffset as usize) ^= 1;
+        asked.permit();
+    });
+    load(INBOUND, FWP_ACTION_CALLOUT_TERMINATING);
+    status
+}
+
+unsafe extern "system" fn permits(object: *mut DRIVER_OBJECT, path: PCUNICODE_STRING) -> NTSTATUS {
+    let status = unsafe { entry(object, path) };
+    answer_with(Classify::permit);
+    load(INBOUND, FWP_ACTION_CALLOUT_TERMINATING);
+    status
+}
+
+fn replay(entry: wfpsim::driver::DriverEntry) -> wfpsim::replay::Summary {
+    let settings = wfpsim::replay::Settings {
+        config: Config::plain(),
+        block: wfpsim::replay::Block::default(),
+        counters: None,
+    };
+    let mut runner =
+        wfpsim::replay::Runner::new(settings, wfpsim_ipsec::Sadb::default(), Linked { entry });
+    let datagram =
+        wfpsim_packet::build::udp(socket("192.0.2.9:53"), socket("192.0.2.1:53"), b"answer");
+    runner.step(
+        wfpsim::replay::Step {
+            number: 1,
+            time: Timestamp(0),
+            action: wfpsim::replay::plan::Action::Receive(wfpsim::stack::Received::plain(datagram)),
+        },
+        &mut |_| {},
+    );
+    worker(runner.machine(), unload);
+    runner.finish(&mut |_| {})
+}
+
+#[test]
+fn a_replayed_packet_that_was_altered_is_told_with_the_byte() {
+    let summary = replay(alters);
+    let [violation] = &summary.violations[..] else {
+        panic!("{:#?}", summary.violations);
+    };
+    assert_eq!(
+        (violation.code, violation.rule),
+        (code::WFPSIM_PACKET_VIOLATION, "A-42")
+    );
+    assert!(
+        violation.summary.contains("byte 8 behind the IP header"),
+        "{violation}"
+    );
+    assert!(!summary.is_clean());
+}
+
+#[test]
+fn a_replayed_packet_that_was_let_pass_is_not_reported() {
+    let summary = replay(permits);
+    assert!(summary.is_clean(), "{:#?}", summary.violations);
+    assert_eq!(summary.delivered, 1);
+}
