@@ -161,6 +161,8 @@ pub struct OutboundShape {
     pub ip_header_size: Option<u32>,
     /// The header the socket made is there to be copied.
     pub raw_header: bool,
+    /// IS_RAW_ENDPOINT: the socket may have made a header, whether it is there or not.
+    pub raw_endpoint: bool,
     /// How many NET_BUFFERs there are.
     pub net_buffers: usize,
 }
@@ -380,6 +382,16 @@ fn outbound(shape: &OutboundShape) -> Result<OutboundPlan, Inline> {
     })
 }
 
+/// As [`outbound`], at an ALE layer, which does not tell a raw socket's header (F.1). Held there, the packet would go
+/// out with another header than its socket made; OUTBOUND_TRANSPORT sees it next and has the header to give it back with
+///
+fn ale_outbound(shape: &OutboundShape) -> Result<OutboundPlan, Inline> {
+    if shape.raw_endpoint && !shape.raw_header {
+        return Err(Inline::RawHeader);
+    }
+    outbound(shape)
+}
+
 /// Puts a plan, or the reason there is none, into a [`Triage`].
 fn hold<P, Q>(plan: Result<P, Inline>, how: impl FnOnce(P) -> Q) -> Triage<Q> {
     match plan {
@@ -443,7 +455,7 @@ pub fn recv_accept(seen: &RecvAccept) -> Triage<RecvAcceptPlan> {
             hold(inbound(packet), RecvAcceptPlan::HoldInbound)
         }
         (Some(AlePacket::Outbound(packet)), true) => {
-            hold(outbound(packet), RecvAcceptPlan::HoldOutbound)
+            hold(ale_outbound(packet), RecvAcceptPlan::HoldOutbound)
         }
         (Some(AlePacket::Outbound(_)), false) => Triage::Inline(Inline::Direction),
         (Some(AlePacket::Inbound(_)), false) if !seen.completion_handle => {
@@ -473,7 +485,7 @@ pub fn connect(seen: &Connect) -> Triage<ConnectPlan> {
         Some(AlePacket::Inbound(_)) => Triage::Inline(Inline::Direction),
         _ if !seen.completion_handle => Triage::Inline(Inline::CompletionHandle),
         None => Triage::Hold(ConnectPlan::Pend),
-        Some(AlePacket::Outbound(packet)) => hold(outbound(packet), ConnectPlan::PendDatagram),
+        Some(AlePacket::Outbound(packet)) => hold(ale_outbound(packet), ConnectPlan::PendDatagram),
     }
 }
 

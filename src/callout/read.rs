@@ -102,6 +102,7 @@ pub fn outbound_shape(classify: &Classify<'_>) -> Option<OutboundShape> {
             .is_some_and(|address| is_of(family, address)),
         ip_header_size: metadata.ip_header_size(),
         raw_header: raw_header(classify).is_some(),
+        raw_endpoint: flag(classify, ConditionFlags::IS_RAW_ENDPOINT),
         net_buffers: nbl.net_buffers(),
     })
 }

@@ -28,6 +28,7 @@ const GOOD_OUTBOUND: OutboundShape = OutboundShape {
     addressed: true,
     ip_header_size: None,
     raw_header: false,
+    raw_endpoint: false,
     net_buffers: 1,
 };
 
@@ -78,13 +79,16 @@ fn every_outbound_shape() -> Vec<OutboundShape> {
             for net_buffers in 0..=2 {
                 for addressed in BOTH {
                     for raw_header in BOTH {
-                        shapes.push(OutboundShape {
-                            endpoint_handle,
-                            addressed,
-                            ip_header_size,
-                            raw_header,
-                            net_buffers,
-                        });
+                        for raw_endpoint in BOTH {
+                            shapes.push(OutboundShape {
+                                endpoint_handle,
+                                addressed,
+                                ip_header_size,
+                                raw_header,
+                                raw_endpoint,
+                                net_buffers,
+                            });
+                        }
                     }
                 }
             }
@@ -114,6 +118,11 @@ fn injectable_inbound(shape: &InboundShape) -> bool {
         && shape.sub_interface_index.is_some()
         && shape.ip_header_size >= Some(smallest)
         && headers.is_some_and(|headers| shape.data_offset.is_some_and(|offset| headers <= offset))
+}
+
+/// The same at the ALE layers, which do not tell the header that a raw socket made (F.1).
+fn injectable_ale_outbound(shape: &OutboundShape) -> bool {
+    injectable_outbound(shape) && (shape.raw_header || !shape.raw_endpoint)
 }
 
 fn injectable_outbound(shape: &OutboundShape) -> bool {
@@ -359,7 +368,7 @@ fn recv_accept_pends_only_a_first_classify_with_a_packet_that_can_come_back() {
                 }
                 (Some(AlePacket::Outbound(shape)), Triage::Hold(plan)) => {
                     assert!(
-                        ours && seen.reauthorize && injectable_outbound(&shape),
+                        ours && seen.reauthorize && injectable_ale_outbound(&shape),
                         "{seen:?}"
                     );
                     assert!(matches!(plan, RecvAcceptPlan::HoldOutbound(_)));
@@ -373,7 +382,7 @@ fn recv_accept_pends_only_a_first_classify_with_a_packet_that_can_come_back() {
                                 && (seen.reauthorize || seen.completion_handle)
                         }
                         Some(AlePacket::Outbound(shape)) => {
-                            injectable_outbound(&shape) && seen.reauthorize
+                            injectable_ale_outbound(&shape) && seen.reauthorize
                         }
                     };
                     assert!(!(ours && holdable), "{seen:?} could have been held");
@@ -404,7 +413,7 @@ fn connect_pends_every_first_classify_that_can_be_completed() {
                     && match packet {
                         None => true,
                         Some(AlePacket::Inbound(_)) => false,
-                        Some(AlePacket::Outbound(shape)) => injectable_outbound(&shape),
+                        Some(AlePacket::Outbound(shape)) => injectable_ale_outbound(&shape),
                     };
                 let answer = connect(&seen);
                 assert_eq!(matches!(answer, Triage::Hold(_)), expected, "{seen:?}");

@@ -40,6 +40,8 @@ pub struct Packet {
     pub clean: Vec<u8>,
     /// Whether it goes from the host to itself.
     pub loopback: bool,
+    /// Whether an application made its IP header.
+    pub raw: bool,
     /// Where it is.
     pub fate: Fate,
     /// How often it came out.
@@ -48,8 +50,20 @@ pub struct Packet {
     pub held: u32,
     /// How often it was injected.
     pub injected: u32,
+    /// What its last send injection said besides the packet, as the stack read it.
+    pub sent_with: Option<SentWith>,
     /// The pended accept that it belongs to: `Some(None)` while pended, then the clone that completed it (0 for none).
     pub(super) accept: Option<Option<usize>>,
+}
+
+/// What a send injection says besides the packet (FWPS_TRANSPORT_SEND_PARAMS0), as the stack read it when it got to the
+/// packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentWith {
+    /// SCOPE_ID of the remote address.
+    pub remote_scope_id: u32,
+    /// WSACMSGHDR and what follows; empty if there was none.
+    pub control_data: Vec<u8>,
 }
 
 /// A packet that came out.
@@ -94,10 +108,12 @@ impl Kernel {
             side,
             clean,
             loopback,
+            raw: false,
             fate: Fate::OnTheWay,
             arrivals: 0,
             held: 0,
             injected: 0,
+            sent_with: None,
             accept: None,
         };
         self.stack.packets.borrow_mut().insert(number, packet);

@@ -9,6 +9,7 @@ use wfp_sys::ndis::NET_BUFFER_LIST;
 
 use super::COMPARTMENT_ID;
 use super::INTERFACE_INDEX;
+use super::LINK_LOCAL_SCOPE;
 use super::SUB_INTERFACE_INDEX;
 use super::flow::Shape;
 use crate::fwp::Classification;
@@ -183,6 +184,14 @@ impl<'a> Ask<'a> {
             .contains(&layer)
     }
 
+    /// The layers that tell the scope of the remote address (F.1, "Availability").
+    fn tells_remote_scope(layer: u16) -> bool {
+        matches!(
+            layer,
+            layers::FWPS_LAYER_OUTBOUND_TRANSPORT_V6 | layers::FWPS_LAYER_ALE_AUTH_CONNECT_V6
+        )
+    }
+
     /// The metadata of the layer (F.1, "Availability"), less what the test hides.
     fn metadata(&mut self, kernel: &Kernel, layer: u16) -> Metadata {
         let mut metadata = Metadata::default();
@@ -210,12 +219,19 @@ impl<'a> Ask<'a> {
             metadata.values.processId = 4711;
         }
         if let Some(header) = self.raw_header.take() {
+            // an outbound packet has this size only when its socket made the header.
+            metadata.present(consts::FWPS_METADATA_FIELD_IP_HEADER_SIZE);
+            metadata.values.ipHeaderSize = header.len() as u32;
             metadata.present(consts::FWPS_METADATA_FIELD_TRANSPORT_HEADER_INCLUDE_HEADER);
             metadata.header_include = Some(header);
         }
         if let Some(data) = self.control_data.take() {
             metadata.present(consts::FWPS_METADATA_FIELD_TRANSPORT_CONTROL_DATA);
             metadata.control_data = Some(data);
+        }
+        if Self::tells_remote_scope(layer) && is_link_local(self.shape.key.remote) {
+            metadata.present(consts::FWPS_METADATA_FIELD_REMOTE_SCOPE_ID);
+            metadata.values.remoteScopeId.Anonymous.Value = LINK_LOCAL_SCOPE;
         }
         let hidden = kernel.config.hidden_metadata;
         metadata.values.currentMetadataValues &= !hidden;
@@ -243,4 +259,8 @@ impl<'a> Ask<'a> {
             },
         )
     }
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }

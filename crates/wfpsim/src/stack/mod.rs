@@ -18,6 +18,7 @@ pub use account::Arrival;
 pub use account::Counts;
 pub use account::Fate;
 pub use account::Packet;
+pub use account::SentWith;
 pub use account::Side;
 pub use receive::Received;
 pub use receive::Security;
@@ -33,6 +34,8 @@ use crate::machine::Machine;
 pub const INTERFACE_INDEX: u32 = 12;
 /// Its sub-interface.
 pub const SUB_INTERFACE_INDEX: u32 = 3;
+/// The scope of every link-local address: the interface as its zone, level 2 in the upper four bits (SCOPE_ID).
+pub const LINK_LOCAL_SCOPE: u32 = 2 << 28 | INTERFACE_INDEX;
 /// The compartment of everything.
 pub const COMPARTMENT_ID: u32 = 1;
 

@@ -6,6 +6,7 @@ use wfp_sys::consts;
 use wfp_sys::ndis::NET_BUFFER_LIST;
 
 use super::account::Fate;
+use super::account::SentWith;
 use super::account::Side;
 use super::flow;
 use super::flow::Role;
@@ -83,6 +84,7 @@ pub(super) fn transmit(kernel: &Kernel, sent: Vec<Transmitted>) -> Vec<u64> {
     for one in sent {
         let number = kernel.open_account(Side::Outbound, one.packet.clone(), one.loopback);
         numbers.push(number);
+        kernel.with_packet(number, |packet| packet.raw = one.raw);
         let shape = match Shape::of(&one.packet, false) {
             Ok(shape) => shape,
             Err(reason) => {
@@ -354,13 +356,18 @@ fn transport(kernel: &Kernel, outbound: &Outbound, list: *mut NET_BUFFER_LIST, e
 
 /// The network layer puts an IP header before the segment and sends it.
 fn wire(kernel: &Kernel, packet: u64, segment: &[u8], remote: Option<IpAddr>) {
-    let Some((clean, loopback)) =
-        kernel.with_packet(packet, |packet| (packet.clean.clone(), packet.loopback))
-    else {
+    let Some((clean, loopback, raw)) = kernel.with_packet(packet, |packet| {
+        (packet.clean.clone(), packet.loopback, packet.raw)
+    }) else {
         return;
     };
-    let header = Shape::of(&clean, false).map_or(0, |shape| shape.ip_header);
-    let mut bytes = clean.get(..header).unwrap_or_default().to_vec();
+    // what a raw socket said in its own header is lost when the packet is injected without it.
+    let mut bytes = if raw && remote.is_some() {
+        fresh_header(&clean, segment.len())
+    } else {
+        let header = Shape::of(&clean, false).map_or(0, |shape| shape.ip_header);
+        clean.get(..header).unwrap_or_default().to_vec()
+    };
     // The address is the one that the sender named; the rest of the header is the stack's own.
     match remote {
         Some(IpAddr::V4(address)) if bytes.len() >= 20 => {
@@ -373,6 +380,35 @@ fn wire(kernel: &Kernel, packet: u64, segment: &[u8], remote: Option<IpAddr>) {
     }
     bytes.extend_from_slice(segment);
     leave(kernel, packet, bytes, loopback);
+}
+
+/// The header that the stack makes for a segment by itself: no options, its own time to live.
+fn fresh_header(packet: &[u8], segment: usize) -> Vec<u8> {
+    const HOPS: u8 = 128;
+    let Ok(ip) = wfpsim_packet::IpPacket::parse(packet) else {
+        return Vec::new();
+    };
+    match (ip.source(), ip.destination()) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            let mut header = vec![0x45, 0];
+            header.extend_from_slice(&(20 + segment as u16).to_be_bytes());
+            header.extend_from_slice(&[0, 0, 0, 0, HOPS, ip.protocol(), 0, 0]);
+            header.extend_from_slice(&source.octets());
+            header.extend_from_slice(&destination.octets());
+            let sum = wfpsim_packet::checksum::header_checksum(&header);
+            header[10..12].copy_from_slice(&sum.to_be_bytes());
+            header
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            let mut header = vec![0x60, 0, 0, 0];
+            header.extend_from_slice(&(segment as u16).to_be_bytes());
+            header.extend_from_slice(&[ip.protocol(), HOPS]);
+            header.extend_from_slice(&source.octets());
+            header.extend_from_slice(&destination.octets());
+            header
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn leave(kernel: &Kernel, packet: u64, bytes: Vec<u8>, loopback: bool) {
@@ -420,10 +456,14 @@ pub(crate) fn send_injected(kernel: &Kernel, list: *mut NET_BUFFER_LIST, send: S
         }
         return status::INVALID_HANDLE;
     }
-    let remote = match remote_address(&send) {
-        Ok(remote) => remote,
+    let (remote, sent_with) = match read_parameters(&send) {
+        Ok(Some((remote, sent_with))) => (Some(remote), Some(sent_with)),
+        Ok(None) => (None, None),
         Err(status) => return status,
     };
+    for &packet in &packets {
+        kernel.with_packet(packet, |packet| packet.sent_with.clone_from(&sent_with));
+    }
     // A raw packet comes with its IP header; the layer is shown what follows it.
     let header = if send.arguments.is_null() {
         Shape::of(&ndis::copy_out(first), false).map_or(0, |shape| shape.ip_header as u32)
@@ -457,7 +497,7 @@ pub(crate) fn send_injected(kernel: &Kernel, list: *mut NET_BUFFER_LIST, send: S
 
 /// Reads what the driver keeps until completion: a freed structure faults here, as it does in
 /// tcpip!IppProcessAncillaryData.
-fn remote_address(send: &Send) -> Result<Option<IpAddr>, NtStatus> {
+fn read_parameters(send: &Send) -> Result<Option<(IpAddr, SentWith)>, NtStatus> {
     if send.arguments.is_null() {
         return Ok(None);
     }
@@ -473,17 +513,27 @@ fn remote_address(send: &Send) -> Result<Option<IpAddr>, NtStatus> {
         // SAFETY: as above.
         IpAddr::from(unsafe { arguments.remoteAddress.cast::<[u8; 16]>().read() })
     };
+    let mut control_data = Vec::new();
     if !arguments.controlData.is_null() {
         for offset in 0..arguments.controlDataLength as usize {
             // SAFETY: as above.
-            let _read = unsafe {
+            let byte = unsafe {
                 arguments
                     .controlData
                     .cast::<u8>()
                     .add(offset)
                     .read_volatile()
             };
+            control_data.push(byte);
         }
     }
-    Ok(Some(remote))
+    // SAFETY: the union's members are a number and a bit field of the same 32 bits.
+    let remote_scope_id = unsafe { arguments.remoteScopeId.Anonymous.Value };
+    Ok(Some((
+        remote,
+        SentWith {
+            remote_scope_id,
+            control_data,
+        },
+    )))
 }
