@@ -13,6 +13,10 @@ const PAGE: usize = 4096;
 /// Address space reserved for one machine. Nothing is committed until it is used.
 const REGION: usize = 1 << 30;
 
+/// How much of the region is walked round before freed blocks are forgotten and their pages used again: enough to know a
+/// freed block for thousands of packets, and little enough to stay in the host's caches. It grows with what is live.
+const WALK: usize = 1 << 26;
+
 /// What fresh memory holds where the kernel promises nothing: a value that reads as nonsense everywhere.
 const UNINITIALISED: u8 = 0xA5;
 
@@ -90,6 +94,8 @@ pub struct Arena {
     /// By first page, so that the block of a faulting address is found by one range look-up.
     blocks: RefCell<BTreeMap<usize, Block>>,
     live: Cell<usize>,
+    /// Bytes of pages of the blocks that are alive.
+    live_span: Cell<usize>,
     /// The end of what was ever handed out.
     used: Cell<usize>,
 }
@@ -136,6 +142,7 @@ impl Arena {
             next: Cell::new(0),
             blocks: RefCell::new(BTreeMap::new()),
             live: Cell::new(0),
+            live_span: Cell::new(0),
             used: Cell::new(0),
         }
     }
@@ -188,6 +195,7 @@ impl Arena {
             },
         );
         self.live.set(self.live.get() + 1);
+        self.live_span.set(self.live_span.get() + span);
         NonNull::new(start as *mut u8).expect("a block lies inside the region")
     }
 
@@ -198,6 +206,7 @@ impl Arena {
             entry.state = BlockState::Freed;
         }
         self.live.set(self.live.get() - 1);
+        self.live_span.set(self.live_span.get() - block.span);
     }
 
     /// The block, alive or freed, whose pages (guard page included) hold `address`.
@@ -265,9 +274,10 @@ impl Arena {
             "a block of {span} bytes does not fit the region"
         );
         let base = self.base.as_ptr() as usize;
+        let walk = REGION.min(WALK + 4 * (self.live_span.get() + span));
         let mut blocks = self.blocks.borrow_mut();
         for _ in 0..=blocks.len() + 1 {
-            if self.next.get() + span > REGION {
+            if self.next.get() + span > walk {
                 self.next.set(0);
             }
             let slot = base + self.next.get();

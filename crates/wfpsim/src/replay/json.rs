@@ -25,6 +25,7 @@ pub fn summary(summary: &Summary) -> Value {
     json!({
         "capture": summary.capture,
         "seed": summary.seed,
+        "block": { "address": summary.block.address.map(|address| address.to_string()), "port": summary.block.port },
         "host": summary.host.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "host_guessed": summary.guessed,
         "packets": {
@@ -55,6 +56,8 @@ pub fn summary(summary: &Summary) -> Value {
         "violations": summary.violations.iter().map(violation).collect::<Vec<_>>(),
         "leaks": map(&summary.leaks),
         "error": summary.input_error,
+        "stopped_at": summary.stopped_at,
+        "interrupted": summary.interrupted,
     })
 }
 

@@ -7,6 +7,7 @@
 pub mod host;
 pub mod json;
 pub mod plan;
+pub mod reasons;
 pub mod run;
 pub mod summary;
 pub mod text;

@@ -31,6 +31,9 @@ use crate::verifier::Violation;
 /// Packets further apart than this see each other's work finished: 1 ms, in nanoseconds.
 const APART: u64 = 1_000_000;
 
+/// A packet with so many behind it is no longer held: the driver's queue is shorter.
+const OLD: u64 = 8192;
+
 /// The built-in policy of the driver, so that the replay knows what must not come out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Block {
@@ -104,6 +107,8 @@ pub struct Runner {
     sadb: Sadb,
     settings: Settings,
     expected: BTreeMap<u64, Expected>,
+    /// With so many expected, those whose end is known are settled.
+    settle_at: usize,
     /// Packets of one flow that may share a net buffer list.
     batch: Vec<(Expected, Transmitted)>,
     /// The capture's time of the first packet, and the machine's time then.
@@ -126,6 +131,7 @@ impl Runner {
         }
         let summary = Summary {
             seed: settings.config.seed,
+            block: settings.block,
             ..Summary::default()
         };
         let mut runner = Self {
@@ -133,6 +139,7 @@ impl Runner {
             sadb,
             settings,
             expected: BTreeMap::new(),
+            settle_at: OLD as usize,
             batch: Vec::new(),
             origin: None,
             last: Timestamp(0),
@@ -144,6 +151,11 @@ impl Runner {
             runner.crashed = true;
         }
         runner
+    }
+
+    /// Whether the machine has stopped and takes nothing more.
+    pub fn has_stopped(&self) -> bool {
+        self.crashed
     }
 
     /// The machine.
@@ -205,6 +217,7 @@ impl Runner {
         }
         self.turn();
         self.collect(output);
+        self.settle_old();
     }
 
     /// Puts an outbound packet with those before it, or sends them first.
@@ -376,24 +389,53 @@ impl Runner {
     /// What became of the packets that did not come out.
     fn settle(&mut self) {
         for (packet, expected) in std::mem::take(&mut self.expected) {
-            let account = self.machine.forget_packet(packet);
-            let fate = account
-                .as_ref()
-                .map_or(Fate::OnTheWay, |account| account.fate);
-            let untouched = account.as_ref().is_some_and(|account| account.held == 0);
-            match fate {
-                Fate::Dropped(reason) if untouched => {
-                    *self.summary.dropped.entry(reason).or_default() += 1
-                }
-                _ if expected.blocked => self.summary.blocked += 1,
-                _ if self.crashed => {
-                    *self.summary.dropped.entry("machine_stopped").or_default() += 1
-                }
-                _ => self.summary.lost.push(Lost {
-                    number: expected.number,
-                    what: told(&expected, fate),
-                }),
+            self.settle_one(packet, expected);
+        }
+    }
+
+    /// Settles packets of long ago whose end is known, so that a long capture takes no more memory than a short one. If one
+    /// of them came out all the same, nobody would expect it any more, which is a violation too.
+    fn settle_old(&mut self) {
+        if self.expected.len() < self.settle_at {
+            return;
+        }
+        let newest = self.expected.keys().next_back().copied().unwrap_or(0);
+        let has_ended = |packet: u64, expected: &Expected| {
+            let account = || self.machine.packet(packet);
+            expected.blocked
+                || account().is_some_and(|account| {
+                    account.held == 0 && matches!(account.fate, Fate::Dropped(_))
+                })
+        };
+        let old = self.expected.range(..newest.saturating_sub(OLD));
+        let ended: Vec<u64> = old
+            .filter(|&(&packet, expected)| has_ended(packet, expected))
+            .map(|(&packet, _)| packet)
+            .collect();
+        for packet in ended {
+            if let Some(expected) = self.expected.remove(&packet) {
+                self.settle_one(packet, expected);
             }
+        }
+        self.settle_at = 2 * OLD as usize + 2 * self.expected.len();
+    }
+
+    fn settle_one(&mut self, packet: u64, expected: Expected) {
+        let account = self.machine.forget_packet(packet);
+        let fate = account
+            .as_ref()
+            .map_or(Fate::OnTheWay, |account| account.fate);
+        let untouched = account.is_some_and(|account| account.held == 0);
+        match fate {
+            Fate::Dropped(reason) if untouched => {
+                *self.summary.dropped.entry(reason).or_default() += 1
+            }
+            _ if expected.blocked => self.summary.blocked += 1,
+            _ if self.crashed => *self.summary.dropped.entry("machine_stopped").or_default() += 1,
+            _ => self.summary.lost.push(Lost {
+                number: expected.number,
+                what: told(&expected, fate),
+            }),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::plan::Planned;
+use super::run::Block;
 use super::run::DriverCounter;
 use crate::stack::Counts;
 use crate::verifier::Violation;
@@ -28,6 +29,8 @@ pub struct Summary {
     pub host: Vec<IpAddr>,
     /// Why these addresses, if they were guessed.
     pub guessed: Option<String>,
+    /// The policy.
+    pub block: Block,
     /// Counted while planning.
     pub planned: Planned,
     /// Counted by the stack.
@@ -50,6 +53,10 @@ pub struct Summary {
     pub leaks: BTreeMap<&'static str, u64>,
     /// Why the input could not be read to its end.
     pub input_error: Option<String>,
+    /// The captured packet at which the machine stopped with a bug check; the rest was not replayed.
+    pub stopped_at: Option<u64>,
+    /// The captured packet after which somebody interrupted the replay.
+    pub interrupted: Option<u64>,
 }
 
 impl Summary {

@@ -1,6 +1,7 @@
 //! Return addresses, told as function, file and line.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use crate::machine::Kernel;
 
@@ -13,6 +14,17 @@ const MACHINERY: [&str; 6] = [
     "backtrace::",
     "wfpsim::verifier",
 ];
+
+/// Where its files are, for builds whose symbols have no module names.
+const MACHINERY_FILES: [&str; 4] = [
+    "/backtrace-",
+    "/corosensei-",
+    "crates/wfpsim/src/machine/",
+    "crates/wfpsim/src/verifier/",
+];
+
+/// The outermost frame of a simulated thread. What is below it is this process, not the machine.
+const OUTERMOST: &str = "stack_init_trampoline";
 
 /// Captures the stack of the running thread, innermost first, without this function's own frame.
 pub(crate) fn capture(kernel: &Kernel) -> Vec<usize> {
@@ -62,6 +74,7 @@ fn resolve_image(kernel: &Kernel, offsets: &[usize]) -> Vec<String> {
 /// Tells each address that symbols are known for.
 pub(crate) fn resolve(kernel: &Kernel, frames: &[usize]) -> Vec<String> {
     let mut told = Vec::new();
+    let mut at_end = false;
     let mut rest = frames;
     while let Some((&frame, behind)) = rest.split_first() {
         if kernel.image_offset(frame).is_some() {
@@ -80,23 +93,37 @@ pub(crate) fn resolve(kernel: &Kernel, frames: &[usize]) -> Vec<String> {
         backtrace::resolve(address, |symbol| {
             let Some(name) = symbol.name() else { return };
             let name = format!("{name:#}");
-            if MACHINERY.iter().any(|machinery| name.contains(machinery)) {
+            at_end |= name.contains(OUTERMOST);
+            let file = symbol.filename().map(short);
+            let is_machinery = MACHINERY.iter().any(|machinery| name.contains(machinery))
+                || file
+                    .as_ref()
+                    .is_some_and(|file| MACHINERY_FILES.iter().any(|part| file.contains(part)));
+            if at_end || is_machinery {
                 return;
             }
             let mut line = name;
-            if let (Some(file), Some(number)) = (symbol.filename(), symbol.lineno()) {
-                // The last components are enough to find the file, and say nothing of the machine it was built on.
-                let parts: Vec<_> = file
-                    .components()
-                    .rev()
-                    .take(4)
-                    .map(|part| part.as_os_str().to_string_lossy())
-                    .collect();
-                let short: Vec<_> = parts.into_iter().rev().collect();
-                let _ = write!(line, "  [{} @ {number}]", short.join("/"));
+            if let (Some(file), Some(number)) = (file, symbol.lineno()) {
+                let _ = write!(line, "  [{file} @ {number}]");
             }
             told.push(line);
         });
+        if at_end {
+            break;
+        }
     }
     told
+}
+
+/// A file's name as it is in the repository. Of others the last components are enough to find the file, and say nothing of
+/// the machine it was built on.
+fn short(file: &Path) -> String {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
+    if let Some(within) = repository.and_then(|root| file.strip_prefix(root).ok()) {
+        return within.display().to_string();
+    }
+    let count = file.components().count();
+    let last = file.components().skip(count.saturating_sub(4));
+    let last: std::path::PathBuf = last.collect();
+    format!("/{}", last.display().to_string().trim_start_matches('/'))
 }

@@ -1,5 +1,7 @@
 //! The command line of the simulator.
 
+mod input;
+mod interrupt;
 mod replay;
 
 use std::process::ExitCode;
@@ -19,8 +21,8 @@ struct Arguments {
 enum Command {
     /// Send a capture of a host's traffic through the stack model and the driver.
     ///
-    /// Exit status: 0 clean; 1 an input that cannot be read, after the good packets before the fault were processed; 2 a
-    /// violation, a leak or a lost packet. Wrong arguments: 64.
+    /// Exit status: 0 clean; 2 a violation, a leak or a lost packet; 1 a file that cannot be read (a capture: after the good
+    /// packets before the fault were processed) or written; 130 interrupted; 64 wrong arguments.
     Replay(replay::Arguments),
 }
 

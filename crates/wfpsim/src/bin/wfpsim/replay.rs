@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::Ordering;
 
 use indicatif::ProgressBar;
 use indicatif::ProgressStyle;
@@ -24,17 +25,24 @@ use wfpsim::replay::host::Host;
 use wfpsim::replay::json;
 use wfpsim::stack::Side;
 use wfpsim_ipsec::Sadb;
-use wfpsim_packet::CaptureReader;
+use wfpsim_packet::capture::CaptureErrorKind;
 use wfpsim_packet::host::HostGuesser;
 use wfpsim_packet::output;
 use wfpsim_packet::output::PacketWriter;
 
+use crate::input::Input;
+use crate::interrupt;
+
 /// Captures smaller than this are through before a bar could be read: 1 MiB.
 const WORTH_A_BAR: u64 = 1 << 20;
+/// The exit status where a file could not be read or written.
+const UNREADABLE: u8 = 1;
+/// The exit status after Ctrl-C where nothing else was wrong: 128 and the signal's number, as shells say it.
+const INTERRUPTED: u8 = 130;
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// A pcap or pcapng file of one host's traffic.
+    /// A pcap or pcapng file of one host's traffic; `-` is the standard input.
     capture: PathBuf,
     /// An address of the host; may be given several times. Guessed from the capture if absent.
     #[arg(long = "host", value_name = "ADDR")]
@@ -45,7 +53,7 @@ pub struct Arguments {
     /// Decides everything that Windows leaves open; the same seed shows the same again.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Write what reached the transport layer (interface `delivered`) and the wire (interface `sent`).
+    /// Write what reached the transport layer (interface `delivered`) and the wire (interface `sent`), as raw IP.
     #[arg(long, value_name = "FILE.pcapng")]
     out: Option<PathBuf>,
     /// Have the driver block this remote address.
@@ -63,36 +71,83 @@ pub struct Arguments {
     json: bool,
 }
 
+/// Why nothing could be replayed.
+struct Failure {
+    status: u8,
+    message: String,
+}
+
+impl From<String> for Failure {
+    fn from(message: String) -> Self {
+        Self { status: 1, message }
+    }
+}
+
+/// What came of a replay.
+struct Outcome {
+    summary: Summary,
+    /// Why `--out` is not whole.
+    write_error: Option<String>,
+}
+
 pub fn run(arguments: &Arguments) -> ExitCode {
     match replay(arguments) {
-        Ok(summary) => {
-            let text = if arguments.json {
-                format!("{:#}\n", json::summary(&summary))
-            } else {
-                summary.to_string()
-            };
-            // A reader that went away (head, less) is no fault of the replay; its verdict stands.
-            let _ = std::io::stdout().write_all(text.as_bytes());
-            if let Some(error) = summary.input_error.as_ref().filter(|_| arguments.json) {
-                eprintln!("wfpsim: {error}");
-            }
-            ExitCode::from(summary.exit_status())
-        }
-        Err(message) => {
-            eprintln!("wfpsim: {message}");
-            ExitCode::from(1)
+        Ok(outcome) => tell(arguments, &outcome),
+        Err(failure) => {
+            eprintln!("wfpsim: {}", failure.message);
+            ExitCode::from(failure.status)
         }
     }
 }
 
-fn replay(arguments: &Arguments) -> Result<Summary, String> {
+/// Prints the summary, and what went wrong with files to the standard error besides.
+fn tell(arguments: &Arguments, outcome: &Outcome) -> ExitCode {
+    let summary = &outcome.summary;
+    let text = if arguments.json {
+        format!("{:#}\n", json::summary(summary))
+    } else {
+        let width = terminal_size::terminal_size_of(std::io::stdout());
+        let width = width.map_or(80, |(width, _)| usize::from(width.0));
+        summary.text(width).to_string()
+    };
+    // A reader that went away (head, less) is no fault of the replay; its verdict stands.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    // On a terminal the summary has said it already.
+    let said = !arguments.json && std::io::stdout().is_terminal();
+    if let Some(error) = summary.input_error.as_ref().filter(|_| !said) {
+        eprintln!("wfpsim: {error}");
+    }
+    if let Some(error) = &outcome.write_error {
+        eprintln!("wfpsim: {error}");
+    }
+    ExitCode::from(match summary.exit_status() {
+        0 if outcome.write_error.is_some() => UNREADABLE,
+        0 if summary.interrupted.is_some() => INTERRUPTED,
+        status => status,
+    })
+}
+
+fn replay(arguments: &Arguments) -> Result<Outcome, Failure> {
+    let stop = interrupt::flag()?;
     let sadb = match &arguments.sa {
         Some(path) => Sadb::load(path).map_err(|error| error.to_string())?,
         None => Sadb::default(),
     };
-    let (host, guessed) = host(arguments)?;
-    let reader = CaptureReader::open(&arguments.capture).map_err(|error| error.to_string())?;
-    let mut writer = arguments.out.as_deref().map(writer).transpose()?;
+    let mut input = Input::new(&arguments.capture);
+    if let Some(out) = arguments
+        .out
+        .as_deref()
+        .filter(|out| input.is_same_file(out))
+    {
+        return Err(Failure {
+            status: crate::USAGE,
+            message: format!("{}: --out would overwrite the capture", out.display()),
+        });
+    }
+    let driver = driver(arguments)?;
+    let (host, guessed) = host(arguments, &mut input)?;
+    let mut reader = input.open()?;
+    let mut output = arguments.out.as_deref().map(Output::create).transpose()?;
     let settings = Settings {
         config: Config::new(arguments.seed),
         block: Block {
@@ -102,21 +157,14 @@ fn replay(arguments: &Arguments) -> Result<Summary, String> {
         counters: Some(wfpsim::driver::tollgate_counters),
     };
     let mut planner = Planner::new(host.clone(), sadb.clone());
-    let mut runner = Runner::new(settings, sadb, driver(arguments)?);
-    let mut write_error = None;
+    let mut runner = Runner::new(settings, sadb, driver);
     let mut write = |out: wfpsim::replay::run::Output<'_>| {
-        if let Some(writer) = writer.as_mut().filter(|_| write_error.is_none()) {
-            let side = if out.side == Side::Inbound {
-                output::Side::Delivered
-            } else {
-                output::Side::Sent
-            };
-            write_error = writer.write(side, out.time, out.packet, None).err();
+        if let Some(output) = &mut output {
+            output.write(&out);
         }
     };
-    let bar = bar(reader.size_hint_bytes(), arguments.json);
-    let mut reader = reader;
-    let mut input_error = None;
+    let bar = bar(reader.size_hint_bytes());
+    let (mut input_error, mut interrupted, mut stopped_at) = (None, None, None);
     while let Some(captured) = reader.next() {
         bar.set_position(reader.position());
         match captured {
@@ -124,8 +172,16 @@ fn replay(arguments: &Arguments) -> Result<Summary, String> {
                 for step in planner.plan(&captured) {
                     runner.step(step, &mut write);
                 }
+                if runner.has_stopped() {
+                    stopped_at = Some(captured.number);
+                } else if stop.load(Ordering::Relaxed) {
+                    interrupted = Some(captured.number);
+                }
             }
             Err(error) => input_error = Some(error.to_string()),
+        }
+        if stopped_at.or(interrupted).is_some() {
+            break;
         }
     }
     bar.finish_and_clear();
@@ -133,19 +189,17 @@ fn replay(arguments: &Arguments) -> Result<Summary, String> {
         runner.step(step, &mut write);
     }
     let mut summary = runner.finish(&mut write);
-    summary.capture = arguments.capture.display().to_string();
+    summary.capture = input.name();
     summary.planned = planner.counts;
     summary.host = host.addresses().collect();
     summary.guessed = guessed;
     summary.input_error = summary.input_error.or(input_error);
-    if let (Some(path), Some(writer)) = (&arguments.out, writer) {
-        let written = match write_error {
-            Some(error) => Err(error),
-            None => writer.finish().map(drop),
-        };
-        written.map_err(|error| format!("{}: cannot be written: {error}", path.display()))?;
-    }
-    Ok(summary)
+    (summary.stopped_at, summary.interrupted) = (stopped_at, interrupted);
+    let write_error = output.and_then(Output::finish);
+    Ok(Outcome {
+        summary,
+        write_error,
+    })
 }
 
 /// The driver: Tollgate as it is linked, or an image.
@@ -161,17 +215,20 @@ fn driver(arguments: &Arguments) -> Result<Driver, String> {
 }
 
 /// The host's addresses: as given, or as the whole capture suggests.
-fn host(arguments: &Arguments) -> Result<(Host, Option<String>), String> {
+fn host(arguments: &Arguments, input: &mut Input) -> Result<(Host, Option<String>), String> {
     if !arguments.hosts.is_empty() {
         return Ok((Host::new(arguments.hosts.iter().copied()), None));
     }
     let mut guesser = HostGuesser::new();
-    // A fault in the capture is told when it is replayed; up to there it tells whose it is.
-    for captured in CaptureReader::open(&arguments.capture)
-        .map_err(|error| error.to_string())?
-        .map_while(Result::ok)
-    {
-        guesser.observe(&captured);
+    for captured in input.open_first()? {
+        match captured {
+            Ok(captured) => guesser.observe(&captured),
+            Err(error) if matches!(error.kind, CaptureErrorKind::Io(_)) => {
+                return Err(error.to_string());
+            }
+            // A fault in the capture is told when it is replayed; up to there it tells whose it is.
+            Err(_) => break,
+        }
     }
     let Some(guess) = guesser.guess() else {
         return Ok((
@@ -188,19 +245,56 @@ fn host(arguments: &Arguments) -> Result<(Host, Option<String>), String> {
     Ok((Host::new(guess.addresses), Some(why)))
 }
 
-fn writer(path: &Path) -> Result<PacketWriter<BufWriter<File>>, String> {
-    let cannot = |error: std::io::Error| format!("{}: cannot be written: {error}", path.display());
-    PacketWriter::new(BufWriter::new(File::create(path).map_err(cannot)?)).map_err(cannot)
+/// The file of what came out.
+struct Output {
+    path: PathBuf,
+    writer: PacketWriter<BufWriter<File>>,
+    error: Option<std::io::Error>,
+}
+
+impl Output {
+    fn create(path: &Path) -> Result<Self, String> {
+        let writer = File::create(path).and_then(|file| PacketWriter::new(BufWriter::new(file)));
+        match writer {
+            Ok(writer) => Ok(Self {
+                path: path.to_owned(),
+                writer,
+                error: None,
+            }),
+            Err(error) => Err(cannot_write(path, &error)),
+        }
+    }
+
+    /// Writes a packet, or nothing more once that has failed.
+    fn write(&mut self, out: &wfpsim::replay::run::Output<'_>) {
+        let side = match out.side {
+            Side::Inbound => output::Side::Delivered,
+            Side::Outbound => output::Side::Sent,
+        };
+        if self.error.is_none() {
+            self.error = self.writer.write(side, out.time, out.packet, None).err();
+        }
+    }
+
+    /// Writes what is left, and says what went wrong at any time.
+    fn finish(self) -> Option<String> {
+        let error = self.error.or_else(|| self.writer.finish().err());
+        error.map(|error| cannot_write(&self.path, &error))
+    }
+}
+
+fn cannot_write(path: &Path, error: &std::io::Error) -> String {
+    format!("{}: cannot be written: {error}", path.display())
 }
 
 /// A bar on the terminal for captures that take a while.
-fn bar(size: Option<u64>, json: bool) -> ProgressBar {
-    let Some(size) =
-        size.filter(|&size| size >= WORTH_A_BAR && !json && std::io::stderr().is_terminal())
+fn bar(size: Option<u64>) -> ProgressBar {
+    let Some(size) = size.filter(|&size| size >= WORTH_A_BAR && std::io::stderr().is_terminal())
     else {
         return ProgressBar::hidden();
     };
-    let style =
-        ProgressStyle::with_template("{bar:40} {percent:>3}%  {bytes}/{total_bytes}  {eta} left");
+    let style = ProgressStyle::with_template(
+        "{wide_bar} {percent:>3}%  {binary_bytes}/{binary_total_bytes}  {eta} left",
+    );
     ProgressBar::new(size).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
