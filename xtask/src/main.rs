@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod debugger;
 mod image;
 mod manifests;
 
@@ -21,6 +22,8 @@ struct Args {
 enum Task {
     /// Build tollgate.sys and tollgate.pdb without a WDK, and check the image
     Image(image::Args),
+    /// Put the WinDbg extension together and check its names against the image's PDB
+    Debugger(debugger::Args),
     /// Check that image/Cargo.toml has the dependencies of the root package on Windows
     Manifests,
 }
@@ -29,6 +32,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let outcome = match args.task {
         Task::Image(args) => image::run(root(), &args),
+        Task::Debugger(args) => debugger::run(root(), &args),
         Task::Manifests => manifests::run(root()),
     };
     match outcome {

@@ -53,6 +53,16 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
     report(&image, args.arch)
 }
 
+/// Builds the image for x64 and gives its PDB.
+///
+/// # Errors
+///
+/// [`NoToolchain`] if nothing here can build it; otherwise what failed.
+pub fn symbols(root: &Path) -> Result<PathBuf> {
+    let toolchain = toolchain::find(Arch::X86_64)?;
+    Ok(build::build(root, Arch::X86_64, &toolchain, true)?.symbols)
+}
+
 /// Prints what the image is and what is wrong with it.
 fn report(image: &Path, arch: Arch) -> Result<()> {
     let bytes = fs::read(image).with_context(|| format!("cannot read {}", image.display()))?;
