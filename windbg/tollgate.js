@@ -115,6 +115,7 @@ const TWO_32 = 4294967296;
 // Of a number, the debugger's Int64, a native pointer, or one of ours.
 function word(value) {
     if (typeof value === "number") {
+        if (value >= TWO_32 * TWO_32) { return { hi: 0xffffffff, lo: 0xffffffff }; }
         return { hi: Math.floor(value / TWO_32) >>> 0, lo: value >>> 0 };
     }
     if (value !== null && typeof value === "object" || typeof value === "function") {
@@ -150,7 +151,8 @@ const isZero = value => value.hi === 0 && value.lo === 0;
 const same = (one, other) => compare(one, other) === 0;
 const digits = value => ("00000000" + value.toString(16)).slice(-8);
 const hex = value => value.hi === 0 ? "0x" + value.lo.toString(16) : "0x" + value.hi.toString(16) + digits(value.lo);
-const pointer = value => "0x" + digits(value.hi) + "`" + digits(value.lo);
+// Without the accent that some commands print: `dx`, which reads the arguments of these commands, does not take it.
+const pointer = value => "0x" + digits(value.hi) + digits(value.lo);
 const plural = (count, what) => count + " " + what + (count === 1 ? "" : "s");
 
 // --- symbols and memory
@@ -190,6 +192,13 @@ function typeOf(module, name) {
     return type;
 }
 
+// A field of a type, or null.
+function fieldOf(type, name) {
+    let field;
+    try { field = type.fields[name]; } catch (error) { field = undefined; }
+    return field === undefined ? null : field;
+}
+
 // A value in the target: a type of the PDB, and an address.
 class Place {
     constructor(type, at) { this.type = type; this.at = at; }
@@ -212,8 +221,8 @@ class Place {
             if (place.type.typeKind === "pointer") {
                 place = place.target();
             }
-            const field = place.type.fields[name];
-            if (field === undefined || field === null) {
+            const field = fieldOf(place.type, name);
+            if (field === null) {
                 throw new Missing("the symbols know no field " + name + " of " + place.type.name);
             }
             place = new Place(field.type, plus(place.at, number(field.offset)));
@@ -257,8 +266,8 @@ function text(work) {
 
 // A constant of a variant's struct: from the type, or else by an object of that type.
 function discriminant(variant, name) {
-    const field = variant.type.fields[name];
-    if (field === undefined || field === null) {
+    const field = fieldOf(variant.type, name);
+    if (field === null) {
         return null;
     }
     let value;
@@ -279,7 +288,7 @@ function discriminant(variant, name) {
 // Which variant of an enum with data is there, and its fields.
 function variant(place) {
     const tag = place.go("tag").word();
-    for (let index = 0; place.type.fields["variant" + index]; index++) {
+    for (let index = 0; fieldOf(place.type, "variant" + index) !== null; index++) {
         const candidate = place.go("variant" + index);
         const exact = discriminant(candidate, "DISCR_EXACT");
         let fits;
@@ -361,7 +370,14 @@ function slotAddress() {
 
 // The slot, and the state in it if there is one.
 function find() {
-    const storage = Place.of(MODULE, "nt::slot::Slot<tollgate::entry::Tollgate>", slotAddress()).go("storage");
+    const at = slotAddress();
+    let storage;
+    try {
+        storage = Place.of(MODULE, "nt::slot::Slot<tollgate::entry::Tollgate>", at).go("storage");
+    } catch (error) {
+        // A debugger that does not find a generic type by its name: the storage is all there is in a slot.
+        storage = Place.of(MODULE, "nt::slot::Storage", at);
+    }
     const phase = PHASES[storage.go("state").number()] || "unknown";
     const value = storage.go("value").word();
     return { storage, phase, tollgate: isZero(value) ? null : Place.of(MODULE, "tollgate::entry::Tollgate", value) };

@@ -35,6 +35,13 @@ function typeOf(module, name) {
     return type;
 }
 
+// A field of a type, or null.
+function fieldOf(type, name) {
+    let field;
+    try { field = type.fields[name]; } catch (error) { field = undefined; }
+    return field === undefined ? null : field;
+}
+
 // A value in the target: a type of the PDB, and an address.
 class Place {
     constructor(type, at) { this.type = type; this.at = at; }
@@ -57,8 +64,8 @@ class Place {
             if (place.type.typeKind === "pointer") {
                 place = place.target();
             }
-            const field = place.type.fields[name];
-            if (field === undefined || field === null) {
+            const field = fieldOf(place.type, name);
+            if (field === null) {
                 throw new Missing("the symbols know no field " + name + " of " + place.type.name);
             }
             place = new Place(field.type, plus(place.at, number(field.offset)));

@@ -2,8 +2,8 @@
 
 // A constant of a variant's struct: from the type, or else by an object of that type.
 function discriminant(variant, name) {
-    const field = variant.type.fields[name];
-    if (field === undefined || field === null) {
+    const field = fieldOf(variant.type, name);
+    if (field === null) {
         return null;
     }
     let value;
@@ -24,7 +24,7 @@ function discriminant(variant, name) {
 // Which variant of an enum with data is there, and its fields.
 function variant(place) {
     const tag = place.go("tag").word();
-    for (let index = 0; place.type.fields["variant" + index]; index++) {
+    for (let index = 0; fieldOf(place.type, "variant" + index) !== null; index++) {
         const candidate = place.go("variant" + index);
         const exact = discriminant(candidate, "DISCR_EXACT");
         let fits;

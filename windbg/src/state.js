@@ -21,7 +21,14 @@ function slotAddress() {
 
 // The slot, and the state in it if there is one.
 function find() {
-    const storage = Place.of(MODULE, "nt::slot::Slot<tollgate::entry::Tollgate>", slotAddress()).go("storage");
+    const at = slotAddress();
+    let storage;
+    try {
+        storage = Place.of(MODULE, "nt::slot::Slot<tollgate::entry::Tollgate>", at).go("storage");
+    } catch (error) {
+        // A debugger that does not find a generic type by its name: the storage is all there is in a slot.
+        storage = Place.of(MODULE, "nt::slot::Storage", at);
+    }
     const phase = PHASES[storage.go("state").number()] || "unknown";
     const value = storage.go("value").word();
     return { storage, phase, tollgate: isZero(value) ? null : Place.of(MODULE, "tollgate::entry::Tollgate", value) };

@@ -5,6 +5,7 @@ const TWO_32 = 4294967296;
 // Of a number, the debugger's Int64, a native pointer, or one of ours.
 function word(value) {
     if (typeof value === "number") {
+        if (value >= TWO_32 * TWO_32) { return { hi: 0xffffffff, lo: 0xffffffff }; }
         return { hi: Math.floor(value / TWO_32) >>> 0, lo: value >>> 0 };
     }
     if (value !== null && typeof value === "object" || typeof value === "function") {
@@ -40,5 +41,6 @@ const isZero = value => value.hi === 0 && value.lo === 0;
 const same = (one, other) => compare(one, other) === 0;
 const digits = value => ("00000000" + value.toString(16)).slice(-8);
 const hex = value => value.hi === 0 ? "0x" + value.lo.toString(16) : "0x" + value.hi.toString(16) + digits(value.lo);
-const pointer = value => "0x" + digits(value.hi) + "`" + digits(value.lo);
+// Without the accent that some commands print: `dx`, which reads the arguments of these commands, does not take it.
+const pointer = value => "0x" + digits(value.hi) + digits(value.lo);
 const plural = (count, what) => count + " " + what + (count === 1 ? "" : "s");

@@ -51,10 +51,10 @@ test("held: each packet with layer, tuple, age, list and pended operation", () =
     const text = driver.run("held");
     whole(text);
     says(text, "queue: 4 packets of 4096, 1740 bytes of 8388608, oldest may be 1 s",
-        "[0] node 0x" + (segment >> 32n).toString(16) + "`" + (segment & 0xffffffffn).toString(16).padStart(8, "0"),
-        "INBOUND_TRANSPORT (or a reauthorization) V4, TCP 192.0.2.1:50000 <- 203.0.113.7:443, held for 0.250 s, 1500 bytes, NBL 0xffffb00f`55550000",
-        "ALE_AUTH_RECV_ACCEPT V4, TCP 192.0.2.1:80 <- 203.0.113.7:61000, held for 0.125 s", "pended, context 0xffffb00f`66660000",
-        "ALE_AUTH_CONNECT, TCP 192.0.2.1:50000 -> 203.0.113.7:443", "no packet, pended, context 0xffffb00f`66670000",
+        "[0] node 0x" + segment.toString(16),
+        "INBOUND_TRANSPORT (or a reauthorization) V4, TCP 192.0.2.1:50000 <- 203.0.113.7:443, held for 0.250 s, 1500 bytes, NBL 0xffffb00f55550000",
+        "ALE_AUTH_RECV_ACCEPT V4, TCP 192.0.2.1:80 <- 203.0.113.7:61000, held for 0.125 s", "pended, context 0xffffb00f66660000",
+        "ALE_AUTH_CONNECT, TCP 192.0.2.1:50000 -> 203.0.113.7:443", "no packet, pended, context 0xffffb00f66670000",
         "V6, ICMPv6 ?:? -> [2001:db8::7]:?");
     assert.ok(!text.includes("more in use"), text);
 });
@@ -87,7 +87,7 @@ test("packet: a held packet by its node or by its list, down to its bytes", () =
     const node = driver.hold("RecvAccept", { facts: WEB, bytes: 20, nbl, pended: 0xffffb00f66660000n });
     for (const at of [int64(node), int64(nbl)]) {
         const text = driver.run("packet", at);
-        says(text, "held: node", "layer      ALE_AUTH_RECV_ACCEPT V4", "completion context 0xffffb00f`66660000", "inject at  interface 0.0", "no IPsec",
+        says(text, "held: node", "layer      ALE_AUTH_RECV_ACCEPT V4", "completion context 0xffffb00f66660000", "inject at  interface 0.0", "no IPsec",
             "NET_BUFFER 0x" + (packet >> 32n).toString(16), "DataOffset 40, DataLength 70", "0000  40 41 42", "0030  70 71");
         assert.ok(!text.includes("0040 "), "64 bytes at most: " + text);
     }

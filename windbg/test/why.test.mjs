@@ -60,7 +60,7 @@ test("what unload would wait for, and what it waits for", () => {
         driver.phase("closed", STATE).count("reinjected_receive", 2);
         driver.put("nt::slot::Storage", SLOT, "rundown", 0xffffb00f77770001n);
     });
-    says(text, "the slot's close waits for those inside (wait block 0xffffb00f`77770000)", "waits for whoever is still inside",
+    says(text, "the slot's close waits for those inside (wait block 0xffffb00f77770000)", "waits for whoever is still inside",
         "After that the injection handle waits for 2 injections", "!stacks 2 tollgate");
     says(stopping(driver => { keeperToo(driver); driver.put("nt::slot::Storage", SLOT, "rundown", 1); }), "nobody is inside the slot any more");
 });
