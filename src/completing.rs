@@ -35,8 +35,19 @@ impl Decision {
                 .zip(given)
                 .is_none_or(|(stored, given)| stored == given)
         }
-        reason.is_none_or(|reason| reason & CLASSIFY_COMPLETION != 0)
-            && agree(self.endpoint_handle, endpoint_handle)
+        // One that says neither why it comes nor whose it is could be anybody's, and is asked about like anybody's.
+        let told = match reason {
+            Some(reason) => reason & CLASSIFY_COMPLETION != 0,
+            None => {
+                self.endpoint_handle.zip(endpoint_handle).is_some()
+                    || self
+                        .facts
+                        .remote_address
+                        .zip(facts.remote_address)
+                        .is_some()
+            }
+        };
+        told && agree(self.endpoint_handle, endpoint_handle)
             && agree(self.facts.protocol, facts.protocol)
             && agree(self.facts.local_address, facts.local_address)
             && agree(self.facts.remote_address, facts.remote_address)
@@ -146,6 +157,23 @@ mod tests {
             !DECISION.is_for(Some(5), &CONNECT, Some(1)),
             "a policy change only"
         );
+    }
+
+    #[test]
+    fn a_reauthorization_that_tells_nothing_of_itself_gets_a_decision_only_with_the_right_reason() {
+        let nothing = Facts {
+            direction: Direction::Outbound,
+            protocol: None,
+            local_address: None,
+            remote_address: None,
+            local_port: None,
+            remote_port: None,
+        };
+        assert!(
+            !DECISION.is_for(None, &nothing, None),
+            "it could be any connection's"
+        );
+        assert!(DECISION.is_for(None, &nothing, Some(CLASSIFY_COMPLETION)));
     }
 
     #[test]

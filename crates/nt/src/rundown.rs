@@ -32,7 +32,8 @@ impl Rundown {
     pub fn acquire(&self) -> Option<RundownGuard<'_>> {
         // SAFETY: The reference was initialised by `new`, and is in non-paged memory, so ≤ DISPATCH_LEVEL is allowed (C.1).
         let entered = unsafe { sys::ntddk::ExAcquireRundownProtection(self.reference.get()) };
-        (entered != 0).then_some(RundownGuard { rundown: self })
+        // Not `then_some`, which would make a guard in either case and release what was not acquired by dropping it.
+        (entered != 0).then(|| RundownGuard { rundown: self })
     }
 
     /// Closes the entrance for ever and waits until everyone has left. IRQL = PASSIVE_LEVEL. Waits without end for a guard that the

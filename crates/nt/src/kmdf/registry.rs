@@ -3,6 +3,7 @@
 use core::{fmt, mem::size_of, ptr};
 
 use crate::{
+    bug_check::require_passive,
     cx::Passive,
     status::{NtStatus, Result},
     sys,
@@ -113,8 +114,9 @@ fn without_trailing_zeros(mut units: &[u16]) -> &[u16] {
 
 impl Drop for Parameters {
     fn drop(&mut self) {
-        // SAFETY: The key was opened by `open` and is closed once. The value is not Send and a token was needed to make it; it cannot
-        // leave PASSIVE_LEVEL but by a guard's life, under which no key is dropped in DriverEntry.
+        // A guard's life raises the IRQL, and nothing in the types keeps a key from being dropped within it.
+        require_passive();
+        // SAFETY: The key was opened by `open` and is closed once. PASSIVE_LEVEL was looked at above.
         unsafe { sys::call_unsafe_wdf_function_binding!(WdfRegistryClose, self.key) };
     }
 }

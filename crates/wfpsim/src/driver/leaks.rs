@@ -33,7 +33,8 @@ pub(super) struct Found {
     wdf_objects: Vec<ObjectId>,
 }
 
-pub(super) fn find(kernel: &Kernel) -> Found {
+/// What was left, besides `open`, the framework's objects that the driver did not close.
+pub(super) fn find(kernel: &Kernel, open: Vec<ObjectId>) -> Found {
     let mut pool = kernel.arena.live_blocks();
     pool.retain(|block| matches!(block.purpose, Purpose::Pool(_)));
     Found {
@@ -48,7 +49,10 @@ pub(super) fn find(kernel: &Kernel) -> Found {
         subscriptions: kernel.fwp.subscriptions(),
         threads: kernel.nt.threads(kernel),
         thread_objects: kernel.nt.held_objects(),
-        wdf_objects: crate::wdf::unfinished_initializers(kernel),
+        wdf_objects: crate::wdf::unfinished_initializers(kernel)
+            .into_iter()
+            .chain(open)
+            .collect(),
     }
 }
 
@@ -170,7 +174,8 @@ pub(super) fn report(kernel: &Kernel, found: &Found, when: &str, driver: u64) ->
         (
             "wdf_object",
             "D-02",
-            "WDFDEVICE_INIT structures neither freed nor made devices of",
+            "framework objects not finished with: a WDFDEVICE_INIT neither freed nor made a device of, a control device neither \
+             finished nor deleted, a WDFKEY not closed",
             found.wdf_objects.first().copied(),
         ),
     ];

@@ -299,8 +299,9 @@ fn unload(kernel: &Kernel) -> Leaks {
 /// What is left when the driver's last function has returned: counted, reported, and the image taken away.
 fn take_image_away(kernel: &Kernel, when: &str) -> Leaks {
     let life = &kernel.wdf.life;
+    let open = crate::wdf::left_open(kernel);
     crate::wdf::unbind(kernel);
-    let found = leaks::find(kernel);
+    let found = leaks::find(kernel, open);
     let threads = leaks::report(kernel, &found, when, life.object.get() as u64);
     for address in crate::nt::image_data_addresses(kernel) {
         crate::nt::free_blocks(kernel, &[address], "gone with the driver's image");

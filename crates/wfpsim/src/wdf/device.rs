@@ -46,6 +46,13 @@ pub(super) struct Device {
     pub default_queue: Option<usize>,
 }
 
+impl Device {
+    /// Whether WdfControlFinishInitializing was called (D-02).
+    pub(super) fn is_finished(&self) -> bool {
+        self.finished
+    }
+}
+
 pub(super) fn allocate_init(
     kernel: &Kernel,
     driver: WDFDRIVER,

@@ -49,6 +49,7 @@ pub(crate) use request::device_control;
 
 use crate::machine::Kernel;
 use crate::nt::NtStatus;
+use crate::verifier::ObjectId;
 use crate::verifier::Violation;
 use table::wdf_functions;
 
@@ -190,4 +191,20 @@ wdf_functions! {
     WdfTimerCreate [318] (config: PWDF_TIMER_CONFIG, attributes: PWDF_OBJECT_ATTRIBUTES, timer: *mut WDFTIMER) -> NtStatus [dispatch] => timer::create;
     WdfTimerStart [319] (timer: WDFTIMER, due: i64) -> u8 [dispatch] => timer::start;
     WdfTimerStop [320] (timer: WDFTIMER, wait: u8) -> u8 [dispatch] => timer::stop;
+}
+
+/// What the driver opened and neither closed nor handed to the framework: keys, and control devices that it did not
+/// finish (D-02). The framework deletes both with the driver, so Windows says nothing; a driver whose destructors are
+/// in order has none.
+pub(crate) fn left_open(kernel: &Kernel) -> Vec<ObjectId> {
+    let objects = kernel.wdf.objects.borrow();
+    objects
+        .values()
+        .filter(|object| match &object.kind {
+            object::Kind::RegistryKey(_) => true,
+            object::Kind::Device(device) => !device.is_finished(),
+            _ => false,
+        })
+        .map(|object| object.ledger)
+        .collect()
 }

@@ -1,0 +1,226 @@
+//! What `nt` and `wfp` own is given back, seen from the kernel's side: a small driver over their safe interface for each
+//! owner that Tollgate uses too seldom, or in too few ways, for its own tests to miss it.
+//!
+//! Each of these fails when the destructor it is about is emptied; docs/testing.md has the whole list.
+
+use std::cell::Cell;
+
+use nt::kmdf::{DeviceObject, Driver, DriverConfig, Load, Request};
+use nt::pool::{PoolBox, PoolBytes};
+use nt::rundown::Rundown;
+use nt::slot::{Global, Slot};
+use nt::spinlock::SpinLock;
+use nt::{NtStatus, Passive, Result, utf16};
+use wfp::{Engine, GUID};
+use wfpsim::Config;
+use wfpsim::Machine;
+use wfpsim::driver::{Leaks, Linked, LoadError, Parameters};
+
+const IOCTL: u32 = 0x0012_2000;
+const PROVIDER: GUID = GUID::from_u128(0x5f0a_7a11_0000_4000_8000_0000_0000_0001);
+
+/// What a driver does in `load` or in `start`.
+type Step = fn(&mut Passive, Option<&Load<'_>>) -> Result<()>;
+
+fn nothing(_passive: &mut Passive, _load: Option<&Load<'_>>) -> Result<()> {
+    Ok(())
+}
+
+thread_local! {
+    // A machine runs on one host thread, and each test has its own.
+    static LOADING: Cell<Step> = const { Cell::new(nothing) };
+    static STARTING: Cell<Step> = const { Cell::new(nothing) };
+}
+
+/// The driver: its steps, and a request that it may keep for a while.
+struct Small {
+    kept: SpinLock<Option<Request>>,
+}
+
+impl Global for Small {
+    fn slot() -> &'static Slot<Self> {
+        static SLOT: Slot<Small> = Slot::new();
+        &SLOT
+    }
+}
+
+impl Driver for Small {
+    const CONFIG: DriverConfig = DriverConfig {
+        device_name: utf16!(r"\Device\Small"),
+        symbolic_link: utf16!(r"\DosDevices\Small"),
+        sddl: utf16!("D:P(A;;GA;;;SY)(A;;GA;;;BA)"),
+    };
+
+    fn load(passive: &mut Passive, load: &Load<'_>) -> Result<PoolBox<Self>> {
+        LOADING.get()(passive, Some(load))?;
+        Ok(PoolBox::try_new(Self {
+            kept: SpinLock::new(None),
+        })?)
+    }
+
+    fn start(&self, passive: &mut Passive, _device: DeviceObject) -> Result<()> {
+        STARTING.get()(passive, None)
+    }
+
+    fn stop(&self, passive: &mut Passive) {
+        let kept = self.kept.lock(passive).take();
+        drop(kept);
+    }
+
+    /// Forgets to complete it, by way of the state.
+    fn device_control(&self, passive: &mut Passive, request: Request) {
+        let before = self.kept.lock(passive).replace(request);
+        drop(before);
+        let kept = self.kept.lock(passive).take();
+        drop(kept);
+    }
+}
+
+nt::driver_entry!(Small);
+
+/// Loads the driver with these steps.
+fn load(
+    config: Config,
+    loading: Step,
+    starting: Step,
+) -> (Machine, std::result::Result<(), LoadError>) {
+    LOADING.set(loading);
+    STARTING.set(starting);
+    let machine = Machine::new(config);
+    let mut parameters = Parameters::default();
+    parameters.set_u32("Number", 7);
+    let loaded = machine.load_driver(
+        Linked {
+            entry: driver_entry,
+        },
+        &parameters,
+    );
+    (machine, loaded)
+}
+
+fn told(machine: &Machine) -> String {
+    machine
+        .violations()
+        .iter()
+        .map(ToString::to_string)
+        .collect()
+}
+
+/// Loads and unloads it, and expects nothing to be left.
+fn comes_and_goes(loading: Step, starting: Step) {
+    let (machine, loaded) = load(Config::plain(), loading, starting);
+    assert_eq!(loaded, Ok(()), "{}", told(&machine));
+    assert_eq!(machine.unload_driver(), Leaks::new(), "{}", told(&machine));
+    assert!(machine.violations().is_empty(), "{}", told(&machine));
+}
+
+#[test]
+fn a_transaction_that_is_dropped_is_aborted_and_the_session_takes_another() {
+    comes_and_goes(nothing, |passive, _| {
+        let mut engine = Engine::open_dynamic(passive, utf16!("Small"))?;
+        let transaction = engine.transaction(passive)?;
+        transaction.add_provider(&PROVIDER, utf16!("Small"))?;
+        drop(transaction);
+        // STATUS_FWP_TXN_IN_PROGRESS if the first is still there, STATUS_FWP_ALREADY_EXISTS if it was committed.
+        let transaction = engine.transaction(passive)?;
+        transaction.add_provider(&PROVIDER, utf16!("Small"))?;
+        transaction.commit()
+    });
+}
+
+#[test]
+fn whoever_entered_run_down_protection_leaves_it() {
+    comes_and_goes(nothing, |passive, _| {
+        let rundown = Rundown::new()?;
+        let inside = rundown.acquire().ok_or(NtStatus::UNSUCCESSFUL)?;
+        drop(inside);
+        // Does not return while somebody is inside.
+        rundown.wait(passive);
+        match rundown.acquire() {
+            None => Ok(()),
+            Some(_) => Err(NtStatus::UNSUCCESSFUL),
+        }
+    });
+}
+
+#[test]
+fn a_request_that_is_dropped_is_completed_without_success() {
+    let (machine, loaded) = load(Config::plain(), nothing, nothing);
+    assert_eq!(loaded, Ok(()), "{}", told(&machine));
+    for _ in 0..3 {
+        let (status, output) = machine.ioctl(IOCTL, b"input", 16);
+        assert_eq!(
+            NtStatus(status),
+            NtStatus::UNSUCCESSFUL,
+            "{}",
+            told(&machine)
+        );
+        assert!(output.is_empty(), "no byte comes with a failure (D-06)");
+    }
+    assert_eq!(machine.unload_driver(), Leaks::new());
+    assert!(machine.violations().is_empty(), "{}", told(&machine));
+}
+
+#[test]
+fn a_parameters_key_is_closed() {
+    comes_and_goes(
+        |passive, load| {
+            let load = load.ok_or(NtStatus::UNSUCCESSFUL)?;
+            let parameters = load.parameters(passive)?;
+            match parameters.read_u32(passive, utf16!("Number"))? {
+                7 => Ok(()),
+                _ => Err(NtStatus::INVALID_PARAMETER),
+            }
+        },
+        nothing,
+    );
+}
+
+#[test]
+fn a_buffer_is_freed() {
+    comes_and_goes(nothing, |_, _| {
+        PoolBytes::copy_of(b"control data").map(drop)
+    });
+}
+
+#[test]
+fn a_driver_entry_that_fails_deletes_its_device() {
+    for (loading, starting) in [
+        (refuses as Step, nothing as Step),
+        (nothing as Step, refuses as Step),
+    ] {
+        let (machine, loaded) = load(Config::plain(), loading, starting);
+        let refused = LoadError::Refused(NtStatus::NOT_SUPPORTED.0, Leaks::new());
+        assert_eq!(loaded, Err(refused), "{}", told(&machine));
+        assert!(machine.violations().is_empty(), "{}", told(&machine));
+    }
+}
+
+fn refuses(_passive: &mut Passive, _load: Option<&Load<'_>>) -> Result<()> {
+    Err(NtStatus::NOT_SUPPORTED)
+}
+
+#[test]
+fn a_device_that_cannot_be_made_leaves_no_initialiser() {
+    for function in [
+        "WdfDeviceInitAssignName",
+        "WdfDeviceCreate",
+        "WdfDeviceCreateSymbolicLink",
+        "WdfIoQueueCreate",
+    ] {
+        let mut config = Config::plain();
+        config.faults.fail_call = Some(1);
+        config.faults.functions = vec![function];
+        let (machine, loaded) = load(config, nothing, nothing);
+        assert!(
+            matches!(&loaded, Err(LoadError::Refused(_, leaks)) if leaks.is_empty()),
+            "{function}: {loaded:?}\n{}",
+            told(&machine)
+        );
+        assert!(
+            machine.violations().is_empty(),
+            "{function}: {}",
+            told(&machine)
+        );
+    }
+}
