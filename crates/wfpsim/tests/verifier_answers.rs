@@ -153,7 +153,7 @@ fn a_terminating_callout_that_decides_nothing_blocks() {
 #[test]
 fn a_block_of_a_lower_sublayer_overrides_a_permit() {
     let machine = machine(INBOUND, Classify::permit);
-    worker(&machine, || add_block_below());
+    worker(&machine, add_block_below);
     let packet = receive_syn(&machine);
     clean(&machine);
     assert_eq!(
@@ -165,7 +165,7 @@ fn a_block_of_a_lower_sublayer_overrides_a_permit() {
 #[test]
 fn a_hard_permit_is_not_overridden_by_a_lower_filter() {
     let machine = machine(INBOUND, |asked| asked.answer(FWP_ACTION_PERMIT));
-    worker(&machine, || add_block_below());
+    worker(&machine, add_block_below);
     let packet = receive_syn(&machine);
     clean(&machine);
     assert_eq!(

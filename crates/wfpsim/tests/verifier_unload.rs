@@ -314,6 +314,84 @@ fn a_bad_provider_pointer_is_a_fault_and_the_engine_can_still_be_looked_at() {
     machine.stop_bfe();
 }
 
+#[test]
+fn a_subscriber_returns_without_a_lock() {
+    let machine = Machine::new(Config::plain());
+    unsafe extern "system" fn locks(_context: *mut std::ffi::c_void, _state: i32) {
+        LOCK.with(|lock| unsafe {
+            wdk_sys_portable::ntddk::KeAcquireSpinLockRaiseToDpc(lock.as_ptr())
+        });
+    }
+    worker(&machine, || unsafe {
+        let (mut device, mut handle) = (0u64, null_mut());
+        assert_eq!(
+            FwpmBfeStateSubscribeChanges0(
+                (&raw mut device).cast(),
+                Some(locks),
+                null_mut(),
+                &mut handle
+            ),
+            0
+        );
+    });
+    machine.stop_bfe();
+    reported(&machine, CONTRACT, None, "C-02");
+}
+
+thread_local! {
+    static LOCK: std::cell::Cell<wdk_sys_portable::KSPIN_LOCK> = const { std::cell::Cell::new(0) };
+}
+
+// Long runs and seeds
+
+#[test]
+fn a_seed_tells_the_same_story_again() {
+    let story = |seed| {
+        let machine = loaded_on(Config::new(seed), INBOUND, hold_data);
+        for _ in 0..8 {
+            receive_syn(&machine);
+            receive_data(&machine);
+            worker(&machine, || {
+                let clone = whole_clone();
+                dereference();
+                let _status = inject(clone);
+            });
+        }
+        let kernel = machine.kernel();
+        let arrivals = machine.take_arrivals().into_iter();
+        (
+            arrivals
+                .map(|arrival| (arrival.packet, arrival.time))
+                .collect::<Vec<_>>(),
+            (kernel.now(), kernel.kernel_calls(), kernel.random.bits()),
+            machine.violations().len(),
+        )
+    };
+    for seed in 0..50 {
+        assert_eq!(story(seed), story(seed), "seed {seed}");
+    }
+}
+
+#[test]
+fn what_is_remembered_stays_bounded_in_a_long_run() {
+    let machine = loaded(INBOUND, hold_data);
+    receive_syn(&machine);
+    let blocks = machine.kernel().arena.live();
+    for _ in 0..4000 {
+        let packet = receive_data(&machine);
+        worker(&machine, || {
+            let clone = whole_clone();
+            dereference();
+            assert_eq!(inject(clone), 0);
+        });
+        machine.forget_packet(packet);
+    }
+    clean(&machine);
+    assert_eq!(machine.kernel().arena.live(), blocks);
+    // 8192 of the dead, and the few that live.
+    assert!(machine.kernel().ledger.remembered() < 8192 + 100);
+}
+
 // Replay
 
 unsafe extern "system" fn alters(object: *mut DRIVER_OBJECT, path: PCUNICODE_STRING) -> NTSTATUS {

@@ -82,12 +82,20 @@ pub(crate) fn set_running(kernel: &Kernel, running: bool) {
     for handle in subscribers {
         let subscriber = kernel.fwp.subscribers.borrow().get(&handle).copied();
         if let Some(subscriber) = subscriber {
+            let irql = kernel.irql();
             call_driver!(
                 kernel,
                 subscriber.callback,
                 fn(*mut c_void, i32),
                 subscriber.context as *mut c_void,
                 state(kernel)
+            );
+            super::check_return(
+                kernel,
+                "C-02",
+                "a subscriber to the engine's state",
+                irql,
+                0,
             );
         }
     }

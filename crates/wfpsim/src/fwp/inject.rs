@@ -287,18 +287,6 @@ fn check_beginning(
     }
 }
 
-/// A completion function returns as it was called.
-fn check_return(kernel: &Kernel, irql: u8, locks: usize) {
-    let (now, held) = (kernel.irql(), kernel.running().locks.borrow().len());
-    if now != irql || held != locks {
-        let summary = format!(
-            "an injection's completion function was called at IRQL {irql} with {locks} spin locks held and returned at IRQL {now} with {held}"
-        );
-        let parameters = [u64::from(irql), u64::from(now), held as u64, 0];
-        kernel.bug_check(Violation::contract(kernel, "A-44", parameters, summary));
-    }
-}
-
 /// Gives the clone to the stack, now or on a thread of its own, and calls the completion function when it is through.
 fn hand_over(
     kernel: &Kernel,
@@ -346,7 +334,13 @@ fn hand_over(
             list,
             u8::from(at_dispatch)
         );
-        check_return(kernel, irql, locks);
+        super::check_return(
+            kernel,
+            "A-44",
+            "an injection's completion function",
+            irql,
+            locks,
+        );
         thread.irql.set(before);
         if let Some(handle) = kernel.fwp.injection_handles.borrow_mut().get_mut(&handle) {
             handle.pending -= 1;

@@ -104,6 +104,18 @@ impl State {
     }
 }
 
+/// A function of the driver's returns as it was called: at the same IRQL, with as many spin locks held.
+fn check_return(kernel: &Kernel, rule: &'static str, what: &str, irql: u8, locks: usize) {
+    let (now, held) = (kernel.irql(), kernel.running().locks.borrow().len());
+    if now != irql || held != locks {
+        let summary = format!(
+            "{what} was called at IRQL {irql} with {locks} spin locks held and returned at IRQL {now} with {held}"
+        );
+        let parameters = [u64::from(irql), u64::from(now), held as u64, 0];
+        kernel.bug_check(Violation::contract(kernel, rule, parameters, summary));
+    }
+}
+
 exports! {
     "fwpkclnt.sys";
     FwpmEngineOpen0(server: *const u16, authentication: u32, identity: *mut c_void, session: *const FWPM_SESSION0, engine: *mut Handle) -> NtStatus [passive unlocked] => engine::open;

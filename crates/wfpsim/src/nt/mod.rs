@@ -11,6 +11,7 @@ mod system;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::ffi::c_void;
 
 #[cfg(target_arch = "x86_64")]
@@ -74,6 +75,8 @@ pub mod status {
 pub struct State {
     handles: RefCell<BTreeMap<usize, object::HandleEntry>>,
     objects: RefCell<BTreeMap<usize, object::ThreadObject>>,
+    /// Pairs of spin locks of which the second was taken while the first was held.
+    orders: RefCell<BTreeSet<(usize, usize)>>,
     /// Handles that were closed, the last of them.
     closed: RefCell<BTreeMap<usize, crate::verifier::ObjectId>>,
     /// Threads that the driver started, with or without a handle or reference left.

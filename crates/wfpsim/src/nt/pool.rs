@@ -148,6 +148,7 @@ pub(crate) fn free_some(
     for block in &blocks {
         check_damage(kernel, block);
         check_locks(kernel, block);
+        super::spinlock::forget(kernel, block);
         kernel.arena.free(block);
     }
     let object = blocks.first()?.object;

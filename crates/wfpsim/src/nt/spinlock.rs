@@ -2,6 +2,7 @@
 
 use crate::machine::Kernel;
 use crate::machine::irql;
+use crate::memory::Block;
 use crate::verifier::Violation;
 
 pub(super) fn acquire(kernel: &Kernel, lock: *mut usize) -> u8 {
@@ -23,6 +24,7 @@ pub(super) fn acquire(kernel: &Kernel, lock: *mut usize) -> u8 {
         let violation = Violation::verifier(kernel, 0x1000, [lock as u64, 0, 0], summary, "C-02");
         kernel.bug_check(violation.about_address(kernel, address));
     }
+    check_order(kernel, address);
     thread.irql.set(irql::DISPATCH);
     // SAFETY: the driver's pointer; a bad one faults and is reported.
     let word = unsafe { lock.read_volatile() };
@@ -46,6 +48,37 @@ pub(super) fn acquire(kernel: &Kernel, lock: *mut usize) -> u8 {
     unsafe { lock.write_volatile(thread.id.0 as usize) };
     thread.locks.borrow_mut().push(address);
     old
+}
+
+/// Two locks that are taken in both orders will meet one day, whether they did this time or not (C-02). Longer rings of locks are
+/// not looked for; they are seen when they close.
+fn check_order(kernel: &Kernel, taken: usize) {
+    let held = kernel.running().locks.borrow().clone();
+    let mut orders = kernel.nt.orders.borrow_mut();
+    let other = held
+        .iter()
+        .copied()
+        .find(|&held| orders.contains(&(taken, held)));
+    orders.extend(held.iter().map(|&held| (held, taken)));
+    drop(orders);
+    if let Some(held) = other {
+        let summary = format!(
+            "spin lock {taken:#x} was acquired while {held:#x} was held; before, they were acquired the other way round"
+        );
+        let parameters = [taken as u64, held as u64, 0];
+        let violation = Violation::verifier(kernel, 0x1001, parameters, summary, "C-02");
+        kernel.bug_check(violation.about_address(kernel, taken));
+    }
+}
+
+/// Forgets the locks of a block that is freed: what is next at their addresses is something else.
+pub(super) fn forget(kernel: &Kernel, block: &Block) {
+    let gone = block.start..block.start + block.size;
+    kernel
+        .nt
+        .orders
+        .borrow_mut()
+        .retain(|(outer, inner)| !gone.contains(outer) && !gone.contains(inner));
 }
 
 pub(super) fn release(kernel: &Kernel, lock: *mut usize, old_irql: u8) {

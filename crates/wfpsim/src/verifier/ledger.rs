@@ -69,6 +69,11 @@ impl Ledger {
         }
     }
 
+    /// How many objects are remembered, alive and dead.
+    pub fn remembered(&self) -> usize {
+        self.objects.borrow().len()
+    }
+
     /// What the object is called.
     pub fn label(&self, id: ObjectId) -> String {
         self.objects.borrow().get(&id).map_or_else(
