@@ -1,6 +1,7 @@
 //! Repository tasks: `cargo xtask --help`.
 //!
-//! Exit status: 0 done, 1 a step or a check failed, 2 the command line was not understood, 3 no toolchain that can build the image.
+//! Exit status: 0 done, 1 a step or a check failed, 2 the command line was not understood, 3 no toolchain that
+//! can build the image, or no tool that can sign the package.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -9,7 +10,18 @@ use clap::{Parser, Subcommand};
 
 mod debugger;
 mod image;
+mod inf;
 mod manifests;
+mod package;
+#[path = "../../inf/version_resource.rs"]
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "the build script of the image makes the resource; this reads it"
+    )
+)]
+mod version_resource;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Repository tasks")]
@@ -22,6 +34,8 @@ struct Args {
 enum Task {
     /// Build tollgate.sys and tollgate.pdb without a WDK, and check the image
     Image(image::Args),
+    /// Make the driver package that Windows installs, signed with a test certificate: .sys, .pdb, .inf, .cat, .cer
+    Package(package::Args),
     /// Put the WinDbg extension together and check its names against the image's PDB
     Debugger(debugger::Args),
     /// Check that image/Cargo.toml has the dependencies of the root package on Windows
@@ -32,6 +46,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let outcome = match args.task {
         Task::Image(args) => image::run(root(), &args),
+        Task::Package(args) => package::run(root(), &args),
         Task::Debugger(args) => debugger::run(root(), &args),
         Task::Manifests => manifests::run(root()),
     };
@@ -39,11 +54,13 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::from(if error.is::<image::NoToolchain>() {
-                3
-            } else {
-                1
-            })
+            ExitCode::from(
+                if error.is::<image::NoToolchain>() || error.is::<package::NoTool>() {
+                    3
+                } else {
+                    1
+                },
+            )
         }
     }
 }

@@ -23,9 +23,7 @@ pub struct Built {
 ///
 /// If Cargo cannot be run or fails, or what it made cannot be copied.
 pub fn build(root: &Path, arch: Arch, toolchain: &Toolchain, locked: bool) -> Result<Built> {
-    let target_dir =
-        env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    let target_dir = std::path::absolute(target_dir)?.join("image");
+    let target_dir = super::target_dir(root)?.join("image");
     let work_dir = target_dir.join("build");
 
     let mut cargo = toolchain.cargo();

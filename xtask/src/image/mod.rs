@@ -8,11 +8,16 @@ mod check;
 mod sample;
 mod toolchain;
 
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 pub use arch::Arch;
+pub use build::Built;
+pub use check::check;
+#[cfg(test)]
+pub use sample::Sample;
 pub use toolchain::NoToolchain;
 
 /// What `cargo xtask image` is told.
@@ -37,20 +42,31 @@ pub struct Args {
 pub fn run(root: &Path, args: &Args) -> Result<()> {
     let image = match &args.check {
         Some(image) => image.clone(),
-        None => {
-            let toolchain = toolchain::find(args.arch)?;
-            println!("toolchain: {toolchain}");
-            let built = build::build(root, args.arch, &toolchain, args.locked)?;
-            println!("{}: {} bytes", built.image.display(), size(&built.image)?);
-            println!(
-                "{}: {} bytes",
-                built.symbols.display(),
-                size(&built.symbols)?
-            );
-            built.image
-        }
+        None => make(root, args.arch, args.locked)?.image,
     };
     report(&image, args.arch)
+}
+
+/// Builds the image with what the machine has, and says what that was.
+///
+/// # Errors
+///
+/// [`NoToolchain`] if nothing here can build it; otherwise what failed.
+pub fn make(root: &Path, arch: Arch, locked: bool) -> Result<Built> {
+    let toolchain = toolchain::find(arch)?;
+    println!("toolchain: {toolchain}");
+    let built = build::build(root, arch, &toolchain, locked)?;
+    for file in [&built.image, &built.symbols] {
+        println!("{}: {} bytes", file.display(), size(file)?);
+    }
+    Ok(built)
+}
+
+/// Where this and all that is made from it goes: Cargo's target directory.
+pub fn target_dir(root: &Path) -> Result<PathBuf> {
+    let directory =
+        env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    Ok(std::path::absolute(directory)?)
 }
 
 /// Builds the image for x64 and gives its PDB.

@@ -3,6 +3,8 @@
 use object::pe;
 use object::write::pe::{NtHeaders, Writer};
 
+use crate::version_resource::{Version, resource_file};
+
 /// Where the one data section begins: after one page of headers and one of code.
 const DATA: u32 = 0x2000;
 
@@ -14,6 +16,10 @@ pub struct Sample {
     pub writable_code: bool,
     pub imports: &'static [(&'static str, &'static [&'static str])],
     pub pdb: &'static str,
+    /// The GUID of the PDB; the age is 1.
+    pub guid: [u8; 16],
+    /// The version resource.
+    pub version: Option<Version>,
 }
 
 impl Default for Sample {
@@ -31,6 +37,8 @@ impl Default for Sample {
                 ("WDFLDR.SYS", &["WdfVersionBind"]),
             ],
             pdb: "tollgate.pdb",
+            guid: [7; 16],
+            version: Some([1, 2, 3, 0]),
         }
     }
 }
@@ -64,6 +72,9 @@ impl Sample {
         let mut data = Data::default();
         let import_table = self.put_imports(&mut data);
         let code_view = self.put_code_view(&mut data);
+        let resources = self
+            .version
+            .map(|version| put_resources(&mut data, version));
 
         let mut bytes = Vec::new();
         let mut writer = Writer::new(true, 0x1000, 0x200, &mut bytes);
@@ -74,6 +85,9 @@ impl Sample {
             import_table.0,
             import_table.1,
         );
+        if let Some((address, length)) = resources {
+            writer.set_data_directory(pe::IMAGE_DIRECTORY_ENTRY_RESOURCE, address, length);
+        }
         // The debug directory needs the file offset of its data, which follows from the section's place below.
         writer.reserve_section_headers(2);
         let mut code_flags =
@@ -135,7 +149,7 @@ impl Sample {
     fn put_code_view(&self, data: &mut Data) -> (u32, u32) {
         let record = [
             b"RSDS".as_slice(),
-            &[7; 16],
+            &self.guid,
             &1u32.to_le_bytes(),
             self.pdb.as_bytes(),
             b"\0",
@@ -167,4 +181,29 @@ impl Sample {
             size_of_heap_commit: 0x1000,
         }
     }
+}
+
+/// The three directories above a version resource, type, name and language, and the resource; returns their place and length.
+fn put_resources(data: &mut Data, version: Version) -> (u32, u32) {
+    /// A directory of one entry.
+    const DIRECTORY: u32 = 24;
+    const BELOW: u32 = 0x8000_0000;
+    let base = data.put(&[]);
+    let one_number = [0, 0, 0, 0x0001_0000];
+    let mut words = Vec::new();
+    for (number, next) in [
+        (16, BELOW | DIRECTORY),
+        (1, BELOW | (2 * DIRECTORY)),
+        (0x409, 3 * DIRECTORY),
+    ] {
+        words.extend(one_number);
+        words.extend([number, next]);
+    }
+    // After the .res file's own two headers comes what the image has.
+    let resource = resource_file(version)[64..].to_vec();
+    let length = u32::try_from(resource.len()).unwrap();
+    words.extend([base + 3 * DIRECTORY + 16, length, 0, 0]);
+    data.put_words(&words);
+    data.0.extend(resource);
+    (base, data.here() - base)
 }
