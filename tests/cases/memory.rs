@@ -195,3 +195,19 @@ fn no_memory_at_all_from_the_moment_of_loading_on_means_every_packet_is_decided_
         assert!(counters.get(Counter::InlineNoMemory) > 0);
     }
 }
+
+#[test]
+fn a_packet_of_which_nobody_can_tell_whether_ipsec_protected_it_is_not_held() {
+    let story = short_life();
+    for seed in 0..20 {
+        let mut config = quiet(seed);
+        config.faults.functions = vec!["FwpsGetPacketListSecurityInformation0"];
+        config.faults.fail_call = Some(1);
+        config.faults.count = FOR_GOOD;
+        let (life, _) = live(&story, config, &Parameters::default());
+        let (counters, lost) = life.expect("a load asks nothing of this function");
+        assert_eq!(lost, 0);
+        assert_eq!(counters.get(Counter::HeldInboundTransport), 0, "A-64");
+        assert!(counters.get(Counter::InlineSecurityUnknown) > 0);
+    }
+}

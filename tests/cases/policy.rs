@@ -1,6 +1,7 @@
 //! The built-in policy: what it names is blocked, exactly, and the rest comes out whole.
 
 use std::net::IpAddr;
+use std::net::SocketAddr;
 
 use tollgate_abi::Counter;
 use tollgate_abi::Group;
@@ -125,6 +126,27 @@ fn address_and_port_together_block_only_what_has_both() {
 }
 
 #[test]
+fn the_code_of_an_icmp_message_is_not_the_port_that_comes_in_its_place() {
+    for seed in 0..SEEDS {
+        // Port unreachable is code 3 of V4 and code 4 of V6 (F.2).
+        for (family, kind, code) in [(0, 3, 3), (1, 1, 4)] {
+            let mut rig = Rig::with(Config::new(seed), &blocking(None, Some(code.into())));
+            let (host, peer) = (address(HOST[family]), address(PEER[family]));
+            let quoted = udp(at(HOST[family], 5000), at(PEER[family], 53), 1);
+            let message = [&[0, 0, 0, 0][..], &quoted].concat();
+            rig.receive(build::icmp(peer, host, kind, code, &message));
+            rig.run();
+            let named = rig.receive(udp(
+                SocketAddr::new(peer, code.into()),
+                at(HOST[family], 53),
+                2,
+            ));
+            rig.end_without(&[named]);
+        }
+    }
+}
+
+#[test]
 fn a_rule_for_one_family_leaves_the_other_alone() {
     for seed in 0..SEEDS {
         let mut rig = Rig::with(Config::new(seed), &blocking(Some(PEER[0]), None));
@@ -139,8 +161,7 @@ fn a_rule_for_one_family_leaves_the_other_alone() {
     }
 }
 
-/// How many packets of a capture a block must stop, found out by leaving the driver's word for it aside: the stack is given
-/// each packet whole.
+/// The replay finds out by itself, from the packets, which ones the policy names: none of those comes out, and every other does.
 #[test]
 fn captures_lose_what_is_blocked_and_nothing_else() {
     let blocks = [
