@@ -38,7 +38,7 @@ enum Task {
     Package(package::Args),
     /// Put the WinDbg extension together and check its names against the image's PDB
     Debugger(debugger::Args),
-    /// Check that image/Cargo.toml has the dependencies of the root package on Windows
+    /// Check that image/Cargo.toml and inf/Cargo.toml have the dependencies of the root package on Windows
     Manifests,
 }
 

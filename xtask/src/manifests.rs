@@ -1,6 +1,6 @@
-//! `cargo xtask manifests`: image/Cargo.toml is the root package again, and must depend on what that depends on.
+//! `cargo xtask manifests`: image/Cargo.toml and inf/Cargo.toml are the root package again, and must depend on what that depends on.
 //!
-//! The two differ in how they say it: the root inherits from the workspace, and counts paths from its own directory.
+//! They differ in how they say it: the root inherits from the workspace, and counts paths from its own directory.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,10 @@ use toml::{Table, Value};
 /// The dependencies of a driver for Windows by their names in the manifest, each spelled out in one way.
 type Dependencies = BTreeMap<String, String>;
 
-/// Compares the two manifests of this repository.
+/// The manifests that build the image: without a WDK, and with one.
+const IMAGES: [&str; 2] = ["image/Cargo.toml", "inf/Cargo.toml"];
+
+/// Compares the manifests of this repository.
 ///
 /// # Errors
 ///
@@ -25,19 +28,28 @@ pub fn run(root: &Path) -> Result<()> {
             .with_context(|| format!("{} is not TOML", path.display()))
     };
     let main = read(&root.join("Cargo.toml"))?;
-    let image = read(&root.join("image/Cargo.toml"))?;
-    let differences = compare(&main, &image)?;
+    let mut differences = Vec::new();
+    for name in IMAGES {
+        let image = read(&root.join(name))?;
+        let found = compare(&main, &image).with_context(|| name.to_owned())?;
+        differences.extend(found.into_iter().map(|found| format!("{name}: {found}")));
+        // The tools read it where the package is; without a WDK there are no tools.
+        let metadata = image.get("package").and_then(|p| p.get("metadata"));
+        if metadata.is_some() && metadata != main.get("package").and_then(|p| p.get("metadata")) {
+            differences.push(format!("{name}: [package.metadata] is another"));
+        }
+    }
     if differences.is_empty() {
-        println!("image/Cargo.toml has the dependencies of the root package on Windows");
+        println!(
+            "{} have the version and the dependencies of the root package on Windows",
+            IMAGES.join(" and ")
+        );
         return Ok(());
     }
     for difference in &differences {
         eprintln!("{difference}");
     }
-    bail!(
-        "image/Cargo.toml differs from the root package in {} dependencies",
-        differences.len()
-    );
+    bail!("{} differences from the root package", differences.len());
 }
 
 /// What differs, one line for each dependency.
@@ -51,7 +63,7 @@ fn compare(main: &Table, image: &Table) -> Result<Vec<String>> {
     let mut differences = Vec::new();
     for (name, specification) in &expected {
         match found.get(name) {
-            None => differences.push(format!("image/Cargo.toml lacks {name} ({specification})")),
+            None => differences.push(format!("lacks {name} ({specification})")),
             Some(other) if other != specification => {
                 differences.push(format!(
                     "{name} is {specification} for the root package and {other} for the image"
@@ -62,22 +74,23 @@ fn compare(main: &Table, image: &Table) -> Result<Vec<String>> {
     }
     for name in found.keys().filter(|name| !expected.contains_key(*name)) {
         differences.push(format!(
-            "image/Cargo.toml has {name}, which the root package does not depend on"
+            "has {name}, which the root package does not depend on"
         ));
     }
-    let edition = |manifest: &Table| {
-        manifest
-            .get("package")
-            .and_then(|package| package.get("edition"))
-            .cloned()
-    };
-    let edition_of_workspace = main
-        .get("workspace")
-        .and_then(|w| w.get("package"))
-        .and_then(|p| p.get("edition"))
-        .cloned();
-    if edition(image) != edition_of_workspace {
-        differences.push("the edition differs".to_owned());
+    for field in ["version", "edition", "rust-version", "license"] {
+        let of = |manifest: &Table, path: [&str; 2]| {
+            let [first, second] = path;
+            let table = manifest.get(first)?;
+            let table = if second.is_empty() {
+                table
+            } else {
+                table.get(second)?
+            };
+            table.get(field).cloned()
+        };
+        if of(image, ["package", ""]) != of(main, ["workspace", "package"]) {
+            differences.push(format!("the {field} is another"));
+        }
     }
     Ok(differences)
 }
@@ -174,6 +187,7 @@ mod tests {
 
     const MAIN: &str = r#"
         [workspace.package]
+        version = "0.1.0"
         edition = "2024"
         [workspace.dependencies]
         wfp = { path = "crates/wfp" }
@@ -188,6 +202,7 @@ mod tests {
     "#;
     const IMAGE: &str = r#"
         [package]
+        version = "0.1.0"
         edition = "2024"
         [dependencies]
         wfp = { path = "../crates/wfp" }
@@ -221,6 +236,12 @@ mod tests {
     fn another_version_and_another_feature_are_differences() {
         assert!(differences(MAIN, &IMAGE.replace("0.5.0", "0.4.0"))[0].contains("version 0.4.0"));
         assert!(differences(MAIN, &IMAGE.replace(", \"Wdk\"", ""))[0].contains("windows-sys"));
+    }
+
+    #[test]
+    fn another_version_of_the_package_is_a_difference() {
+        let found = differences(MAIN, &IMAGE.replace("\"0.1.0\"", "\"0.2.0\""));
+        assert_eq!(found, ["the version is another"]);
     }
 
     #[test]
