@@ -174,14 +174,15 @@ fn code_cannot_be_written_and_data_cannot_be_run() {
 
 #[test]
 fn what_is_wrong_with_a_file_is_said() {
-    let refused = |change: &dyn Fn(&mut Sketch)| {
+    type Change = dyn Fn(&mut Sketch);
+    let refused = |change: &Change| {
         let mut sketch = Sketch::new(&SUCCEED);
         change(&mut sketch);
         Image::parse(&sketch.0)
             .expect_err("the image is broken")
             .to_string()
     };
-    let cases: [(&str, &dyn Fn(&mut Sketch)); 10] = [
+    let cases: [(&str, &Change); 10] = [
         ("begin with MZ", &|sketch| sketch.put(0, b"ZM")),
         ("machine", &|sketch| sketch.put16(PE + 4, 0xAA64)),
         ("native", &|sketch| sketch.put16(OPTIONAL + 68, 3)),
