@@ -13,6 +13,8 @@ mod image;
 mod inf;
 mod manifests;
 mod package;
+#[cfg(test)]
+mod published;
 #[path = "../../inf/version_resource.rs"]
 #[cfg_attr(
     not(test),
