@@ -8,6 +8,8 @@ mod construct;
 mod engine;
 mod handles;
 mod inject;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod inventory;
 mod lists;
 mod objects;
 mod pend;

@@ -4,6 +4,7 @@
 //! [`pe`] reads the file and says what is wrong with it; it maps nothing. [`mapped`] lays it out with each section's own
 //! protection, relocates it and binds its imports. Every machine maps a copy of its own, with its own data.
 
+pub mod describe;
 mod error;
 mod mapped;
 mod missing;

@@ -317,7 +317,7 @@ fn sections(file: &PeFile64<'_>, bytes: &[u8], size: u32) -> Result<Vec<Section>
     Ok(found)
 }
 
-fn imports(file: &PeFile64<'_>) -> Result<Vec<Import>, ImageError> {
+pub(super) fn imports(file: &PeFile64<'_>) -> Result<Vec<Import>, ImageError> {
     let Some(table) = read("imports", file.import_table())? else {
         return Ok(Vec::new());
     };

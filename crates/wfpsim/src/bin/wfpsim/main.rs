@@ -1,5 +1,7 @@
 //! The command line of the simulator.
 
+#[cfg(target_arch = "x86_64")]
+mod image;
 mod input;
 mod interrupt;
 mod replay;
@@ -24,6 +26,11 @@ enum Command {
     /// Exit status: 0 clean; 2 a violation, a leak or a lost packet; 1 a file that cannot be read (a capture: after the good
     /// packets before the fault were processed) or written; 130 interrupted; 64 wrong arguments.
     Replay(replay::Arguments),
+    /// Describe a driver image: what it is, what it needs and registers, and what memory integrity would find in it.
+    ///
+    /// Exit status: 0 no finding is an error; 1 the file is no image; 2 a finding is an error. Wrong arguments: 64.
+    #[cfg(target_arch = "x86_64")]
+    Image(image::Arguments),
 }
 
 /// The exit status for wrong arguments: EX_USAGE of sysexits.h, out of the way of what a replay can say.
@@ -44,5 +51,7 @@ fn main() -> ExitCode {
     };
     match arguments.command {
         Command::Replay(arguments) => replay::run(&arguments),
+        #[cfg(target_arch = "x86_64")]
+        Command::Image(arguments) => image::run(&arguments),
     }
 }
