@@ -19,6 +19,54 @@ use crate::fwp::Outcome;
 use crate::fwp::Value;
 use crate::machine::Kernel;
 
+/// Where a layer has the fields that all four have.
+struct Places {
+    count: u16,
+    protocol: u16,
+    local_address: u16,
+    remote_address: u16,
+    local_port: u16,
+    remote_port: u16,
+    interface: u16,
+    sub_interface: u16,
+    flags: u16,
+}
+
+/// The places of a layer, from its table of fields (F.2).
+macro_rules! places {
+    ($layer:ident) => {
+        Places {
+            count: layers::$layer::MAX,
+            protocol: layers::$layer::IP_PROTOCOL,
+            local_address: layers::$layer::IP_LOCAL_ADDRESS,
+            remote_address: layers::$layer::IP_REMOTE_ADDRESS,
+            local_port: layers::$layer::IP_LOCAL_PORT,
+            remote_port: layers::$layer::IP_REMOTE_PORT,
+            interface: layers::$layer::INTERFACE_INDEX,
+            sub_interface: layers::$layer::SUB_INTERFACE_INDEX,
+            flags: layers::$layer::FLAGS,
+        }
+    };
+}
+
+impl Places {
+    /// The fixed values of a classify; what a layer has besides is the caller's to set.
+    fn values(&self, ask: &Ask<'_>) -> Vec<Value> {
+        let mut values = vec![Value::Empty; usize::from(self.count)];
+        let mut set = |field: u16, value: Value| values[usize::from(field)] = value;
+        let key = &ask.shape.key;
+        set(self.protocol, Value::U8(key.protocol));
+        set(self.local_address, Ask::address(key.local));
+        set(self.remote_address, Ask::address(key.remote));
+        set(self.local_port, Value::U16(ask.shape.fields.0));
+        set(self.remote_port, Value::U16(ask.shape.fields.1));
+        set(self.interface, Value::U32(INTERFACE_INDEX));
+        set(self.sub_interface, Value::U32(SUB_INTERFACE_INDEX));
+        set(self.flags, Value::U32(ask.flags | ask.reauthorize_flag()));
+        values
+    }
+}
+
 /// One classify, in the stack's own words.
 pub(super) struct Ask<'a> {
     pub shape: &'a Shape,
@@ -73,99 +121,30 @@ impl<'a> Ask<'a> {
     }
 
     pub fn inbound_transport(self, kernel: &Kernel) -> Outcome {
-        use layers::inbound_transport as fields;
-        let mut values = vec![Value::Empty; usize::from(fields::MAX)];
-        let mut set = |field: u16, value: Value| values[usize::from(field)] = value;
-        set(fields::IP_PROTOCOL, Value::U8(self.shape.key.protocol));
-        set(
-            fields::IP_LOCAL_ADDRESS,
-            Self::address(self.shape.key.local),
-        );
-        set(
-            fields::IP_REMOTE_ADDRESS,
-            Self::address(self.shape.key.remote),
-        );
-        set(fields::IP_LOCAL_PORT, Value::U16(self.shape.fields.0));
-        set(fields::IP_REMOTE_PORT, Value::U16(self.shape.fields.1));
-        set(fields::INTERFACE_INDEX, Value::U32(INTERFACE_INDEX));
-        set(fields::SUB_INTERFACE_INDEX, Value::U32(SUB_INTERFACE_INDEX));
-        set(fields::FLAGS, Value::U32(self.flags));
-        set(fields::COMPARTMENT_ID, Value::U32(COMPARTMENT_ID));
+        let mut values = places!(inbound_transport).values(&self);
+        values[usize::from(layers::inbound_transport::COMPARTMENT_ID)] = Value::U32(COMPARTMENT_ID);
         let layer = self.layer(layers::FWPS_LAYER_INBOUND_TRANSPORT_V4);
         self.ask(kernel, layer, &values)
     }
 
     pub fn outbound_transport(self, kernel: &Kernel) -> Outcome {
-        use layers::outbound_transport as fields;
-        let mut values = vec![Value::Empty; usize::from(fields::MAX)];
-        let mut set = |field: u16, value: Value| values[usize::from(field)] = value;
-        set(fields::IP_PROTOCOL, Value::U8(self.shape.key.protocol));
-        set(
-            fields::IP_LOCAL_ADDRESS,
-            Self::address(self.shape.key.local),
-        );
-        set(
-            fields::IP_REMOTE_ADDRESS,
-            Self::address(self.shape.key.remote),
-        );
-        set(fields::IP_LOCAL_PORT, Value::U16(self.shape.fields.0));
-        set(fields::IP_REMOTE_PORT, Value::U16(self.shape.fields.1));
-        set(fields::INTERFACE_INDEX, Value::U32(INTERFACE_INDEX));
-        set(fields::SUB_INTERFACE_INDEX, Value::U32(SUB_INTERFACE_INDEX));
-        set(fields::FLAGS, Value::U32(self.flags));
+        let values = places!(outbound_transport).values(&self);
         let layer = self.layer(layers::FWPS_LAYER_OUTBOUND_TRANSPORT_V4);
         self.ask(kernel, layer, &values)
     }
 
     pub fn recv_accept(self, kernel: &Kernel) -> Outcome {
         use layers::ale_auth_recv_accept as fields;
-        let mut values = vec![Value::Empty; usize::from(fields::MAX)];
-        let mut set = |field: u16, value: Value| values[usize::from(field)] = value;
-        set(fields::IP_PROTOCOL, Value::U8(self.shape.key.protocol));
-        set(
-            fields::IP_LOCAL_ADDRESS,
-            Self::address(self.shape.key.local),
-        );
-        set(
-            fields::IP_REMOTE_ADDRESS,
-            Self::address(self.shape.key.remote),
-        );
-        set(fields::IP_LOCAL_PORT, Value::U16(self.shape.fields.0));
-        set(fields::IP_REMOTE_PORT, Value::U16(self.shape.fields.1));
-        set(fields::INTERFACE_INDEX, Value::U32(INTERFACE_INDEX));
-        set(fields::SUB_INTERFACE_INDEX, Value::U32(SUB_INTERFACE_INDEX));
-        set(fields::ARRIVAL_INTERFACE_INDEX, Value::U32(INTERFACE_INDEX));
-        set(
-            fields::FLAGS,
-            Value::U32(self.flags | self.reauthorize_flag()),
-        );
-        set(fields::REAUTHORIZE_REASON, Value::U32(self.reason));
+        let mut values = places!(ale_auth_recv_accept).values(&self);
+        values[usize::from(fields::ARRIVAL_INTERFACE_INDEX)] = Value::U32(INTERFACE_INDEX);
+        values[usize::from(fields::REAUTHORIZE_REASON)] = Value::U32(self.reason);
         let layer = self.layer(layers::FWPS_LAYER_ALE_AUTH_RECV_ACCEPT_V4);
         self.ask(kernel, layer, &values)
     }
 
     pub fn connect(self, kernel: &Kernel) -> Outcome {
-        use layers::ale_auth_connect as fields;
-        let mut values = vec![Value::Empty; usize::from(fields::MAX)];
-        let mut set = |field: u16, value: Value| values[usize::from(field)] = value;
-        set(fields::IP_PROTOCOL, Value::U8(self.shape.key.protocol));
-        set(
-            fields::IP_LOCAL_ADDRESS,
-            Self::address(self.shape.key.local),
-        );
-        set(
-            fields::IP_REMOTE_ADDRESS,
-            Self::address(self.shape.key.remote),
-        );
-        set(fields::IP_LOCAL_PORT, Value::U16(self.shape.fields.0));
-        set(fields::IP_REMOTE_PORT, Value::U16(self.shape.fields.1));
-        set(fields::INTERFACE_INDEX, Value::U32(INTERFACE_INDEX));
-        set(fields::SUB_INTERFACE_INDEX, Value::U32(SUB_INTERFACE_INDEX));
-        set(
-            fields::FLAGS,
-            Value::U32(self.flags | self.reauthorize_flag()),
-        );
-        set(fields::REAUTHORIZE_REASON, Value::U32(self.reason));
+        let mut values = places!(ale_auth_connect).values(&self);
+        values[usize::from(layers::ale_auth_connect::REAUTHORIZE_REASON)] = Value::U32(self.reason);
         let layer = self.layer(layers::FWPS_LAYER_ALE_AUTH_CONNECT_V4);
         self.ask(kernel, layer, &values)
     }
