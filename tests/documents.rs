@@ -124,7 +124,7 @@ fn no_relative_link_is_dead() {
 fn a_dead_link_and_a_dead_anchor_are_found() {
     let document = root().join("README.md");
     let text = "see [this](docs/nowhere.md)\n```\n[not a link](nowhere)\n```\n# A heading: with `code`\n\
-                [here](#a-heading-with-code) [not here](#another) [the contract](docs/wfp-contract.md)";
+                [here](#a-heading-with-code) [not here](#another) [the contract](docs/contract.md)";
     let dead = dead_links(&document, text);
     assert_eq!(dead.len(), 2, "{dead:?}");
     assert!(dead[0].ends_with("README.md:1: docs/nowhere.md"));
@@ -157,6 +157,54 @@ fn every_parameter_is_explained_to_those_who_operate_the_driver() {
         assert!(
             text.contains(&format!("`{name}`")),
             "docs/operating.md says nothing of {name}"
+        );
+    }
+}
+
+/// Rule numbers in quotes, as the simulator gives them to its violations.
+fn quoted_rules(folder: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).expect("a folder of the repository is readable") {
+        let path = entry
+            .expect("a folder of the repository is readable")
+            .path();
+        if path.is_dir() {
+            quoted_rules(&path, found);
+        } else {
+            let text = read(&path);
+            let quoted = text.split('"').filter(|part| {
+                let mut letters = part.chars();
+                letters
+                    .next()
+                    .is_some_and(|letter| ('A'..='D').contains(&letter))
+                    && letters
+                        .next()
+                        .is_some_and(|mark| mark == '-' || mark == '.')
+                    && letters.clone().next().is_some()
+                    && letters.all(|letter| letter.is_ascii_digit())
+            });
+            found.extend(quoted.map(str::to_owned));
+        }
+    }
+}
+
+#[test]
+fn the_contract_lists_the_rules_that_the_simulator_enforces() {
+    let contract = read(&root().join("docs/contract.md"));
+    let section = contract
+        .split("## ")
+        .find(|section| section.starts_with("What is enforced"))
+        .expect("the section is there");
+    let listed: Vec<&str> = section.split_whitespace().collect();
+    let mut enforced = Vec::new();
+    quoted_rules(&root().join("crates/wfpsim/src"), &mut enforced);
+    assert!(
+        enforced.len() > 40,
+        "rules are found in the simulator's source"
+    );
+    for rule in enforced {
+        assert!(
+            listed.contains(&rule.as_str()),
+            "docs/contract.md does not list {rule} among what is enforced"
         );
     }
 }

@@ -86,7 +86,7 @@ $MemoryManagement = 'HKLM:\SYSTEM\CurrentControlSet\Control\Session Manager\Memo
 $NdisParameters = 'HKLM:\SYSTEM\CurrentControlSet\Services\NDIS\Parameters'
 
 # Special pool, force IRQL checking, pool tracking, I/O verification, deadlock detection, security checks, miscellaneous checks,
-# DDI compliance checking (rule C-60 of docs/wfp-contract.md).
+# DDI compliance checking (rule C-60 of docs/contract.md).
 $VerifierFlags = 0x1 -bor 0x2 -bor 0x8 -bor 0x10 -bor 0x20 -bor 0x100 -bor 0x800 -bor 0x20000
 $VerifierLowResources = 0x4
 

@@ -18,7 +18,7 @@
 //! On Windows the functions come from `wdk-sys`; elsewhere from `wdk-sys-portable`, as symbols which the simulator defines. The
 //! only other difference is [`slot`]: what is a static of the image on Windows is storage of the simulated machine elsewhere.
 //!
-//! Rule numbers (`A-05`, `C-04`, ...) are those of the platform contract, docs/wfp-contract.md.
+//! Rule numbers (`A-05`, `C-04`, ...) are those of the platform contract, docs/contract.md.
 
 #![no_std]
 #![deny(

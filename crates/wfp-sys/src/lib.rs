@@ -1,7 +1,7 @@
 //! The kernel side of the Windows Filtering Platform, as raw declarations: what fwpsk.h, fwpmk.h and the NDIS headers say and
 //! `wdk-sys` does not. There is no logic here and nothing is checked for the caller.
 //!
-//! Layouts, numbers and rules are those of the project's platform contract (`docs/wfp-contract.md`); `F.1` and the like name its
+//! Layouts, numbers and rules are those of the project's platform contract (`docs/contract.md`); `F.1` and the like name its
 //! sections, `A-43` and the like its rules. Layouts are those of x64 with `NTDDI_VERSION` 0x0A00000C and NDIS 6.85, which ARM64
 //! shares; compile-time assertions next to each structure hold them to the numbers of the contract.
 //!

@@ -82,7 +82,7 @@
 //! ```
 //!
 //! What safe code can and cannot do with this crate, surface by surface, is argued in its docs/soundness.md. Rule numbers
-//! (`A-42`, `B-03`, ...) are those of the platform contract, docs/wfp-contract.md.
+//! (`A-42`, `B-03`, ...) are those of the platform contract, docs/contract.md.
 
 #![no_std]
 #![deny(

@@ -1,6 +1,6 @@
 //! The catalog: which files belong to the package, by their digests, in the form that is signed.
 //!
-//! Inf2Cat makes it on Windows; nothing that Debian or crates.io has does. The form is a PKCS #7 signed-data object around a list of trusted
+//! Inf2Cat makes it on Windows; no Debian package or crate does. The form is a PKCS #7 signed-data object around a list of trusted
 //! subjects (szOID_CTL), each with its digest and a few attributes. Microsoft documents the identifiers (mscat.h, wintrust.h) and not the
 //! whole; what is here agrees with two public descriptions of what Inf2Cat writes, and osslsigncode, which knows nothing of this code, signs it
 //! and finds the image in it. No Windows has read one: see docs/building.md.
