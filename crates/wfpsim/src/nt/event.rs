@@ -71,7 +71,7 @@ pub(super) fn clear(kernel: &Kernel, event: *mut KEvent) {
 }
 
 /// When a wait with this timeout ends: `Ok(None)` never, `Err` at once.
-fn deadline(kernel: &Kernel, timeout: *const i64) -> Result<Option<Time>, ()> {
+pub(super) fn deadline(kernel: &Kernel, timeout: *const i64) -> Result<Option<Time>, ()> {
     if timeout.is_null() {
         return Ok(None);
     }
@@ -150,10 +150,6 @@ pub(super) fn wait_until(
             Woken::TimedOut => status::TIMEOUT,
         },
     }
-}
-
-pub(super) fn wait_deadline(kernel: &Kernel, timeout: *const i64) -> Result<Option<Time>, ()> {
-    deadline(kernel, timeout)
 }
 
 pub(super) fn delay(kernel: &Kernel, _mode: i8, _alertable: u8, interval: *const i64) -> NtStatus {

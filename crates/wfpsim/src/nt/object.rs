@@ -204,7 +204,7 @@ pub(super) fn wait_for_handle(
     let Some(thread) = thread else {
         return status::INVALID_HANDLE;
     };
-    let deadline = event::wait_deadline(kernel, timeout);
+    let deadline = event::deadline(kernel, timeout);
     event::wait_until(
         kernel,
         format!("the end of thread {}", thread.0),
