@@ -14,7 +14,9 @@
     reason = "these drivers do on purpose what nobody could argue for"
 )]
 
+pub mod driver;
 mod table;
+pub mod traffic;
 
 pub use table::Mistake;
 pub use table::When;

@@ -1,0 +1,167 @@
+//! The small driver that most mistakes are made in: a WFP callout driver that holds packets, asks a policy of one line, and
+//! gives them back to the stack.
+//!
+//! It is written over the raw functions as a C driver would be, and is correct: what it does, it does by the contract.
+//! Where it goes wrong for a mistake, it asks [`makes`](crate::makes) first. Its globals are thread-locals, set anew by each
+//! DriverEntry: one host thread runs one machine at a time.
+//!
+//! A packet's way: `classify` looks at it and says permit, block or hold; a held packet is a `queue::Packet` in
+//! pool, which owns a reference and, at the ALE layers, the pended operation; the `worker` takes it from the `queue`,
+//! clones it and injects the clone (`inbound`, `outbound`, `pended`); the `completion` gives everything back.
+
+pub(crate) mod callouts;
+pub(crate) mod classify;
+pub(crate) mod completion;
+pub(crate) mod entry;
+pub(crate) mod fields;
+pub(crate) mod inbound;
+pub(crate) mod ipsec;
+pub(crate) mod outbound;
+pub(crate) mod pended;
+pub(crate) mod queue;
+pub(crate) mod worker;
+
+use std::cell::Cell;
+use std::cell::UnsafeCell;
+use std::ffi::c_void;
+
+use wdk_sys_portable::KEVENT;
+use wdk_sys_portable::KSPIN_LOCK;
+use wdk_sys_portable::WDFDEVICE;
+use wfp_sys::HANDLE;
+use wfpsim::Machine;
+use wfpsim::driver::Leaks;
+use wfpsim::driver::Linked;
+use wfpsim::driver::Parameters;
+
+use queue::ListEntry;
+
+/// The tag of everything that the driver takes from pool.
+pub const TAG: u32 = u32::from_le_bytes(*b"Mstk");
+
+/// Where the driver can filter, IPv4 and IPv6 at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// INBOUND_TRANSPORT.
+    InboundTransport,
+    /// OUTBOUND_TRANSPORT.
+    OutboundTransport,
+    /// ALE_AUTH_RECV_ACCEPT.
+    RecvAccept,
+    /// ALE_AUTH_CONNECT.
+    Connect,
+}
+
+/// What a story tells the driver before it loads it.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// Where the driver filters.
+    pub layers: &'static [Layer],
+    /// The policy: what has this port at the remote end is blocked.
+    pub blocked_port: Option<u16>,
+}
+
+impl Setup {
+    /// Filters at these layers and blocks nothing.
+    pub const fn at(layers: &'static [Layer]) -> Self {
+        Self {
+            layers,
+            blocked_port: None,
+        }
+    }
+}
+
+/// The decision that a pended connect's reauthorization is to find.
+#[derive(Clone, Copy)]
+pub struct Decision {
+    /// The endpoint tells two connects with one tuple apart (E-8).
+    pub endpoint: u64,
+    /// What was decided.
+    pub permit: bool,
+}
+
+/// The driver's globals.
+pub struct Globals {
+    /// What the story asked for.
+    pub setup: Setup,
+    /// The control device.
+    pub device: WDFDEVICE,
+    /// The injection handle, null if there is none.
+    pub injection: HANDLE,
+    /// The session with the filter engine, null if there is none.
+    pub engine: HANDLE,
+    /// The callouts that are registered.
+    pub callouts: [u32; 8],
+    /// How many of them there are.
+    pub callout_count: usize,
+    /// The worker's thread object, null if there is none.
+    pub worker: *mut c_void,
+    /// Signalled when there is something for the worker.
+    pub event: KEVENT,
+    /// Guards what follows.
+    pub lock: KSPIN_LOCK,
+    /// Packets that wait for the worker.
+    pub queue: ListEntry,
+    /// Nothing is taken any more.
+    pub stopping: bool,
+    /// The worker is to end when the queue is empty.
+    pub ending: bool,
+    /// The decision about the connect that is being completed.
+    pub decision: Option<Decision>,
+}
+
+thread_local! {
+    static SETUP: Cell<Setup> = const { Cell::new(Setup::at(&[])) };
+    static GLOBALS: UnsafeCell<Option<Globals>> = const { UnsafeCell::new(None) };
+}
+
+/// The driver's globals. They stay where they are until the host thread ends.
+pub fn globals() -> *mut Globals {
+    GLOBALS.with(|globals| {
+        let globals = globals.get();
+        unsafe { (*globals).as_mut() }.map_or(std::ptr::null_mut(), |globals| &raw mut *globals)
+    })
+}
+
+/// What the image's data section holds when it has been loaded.
+fn fresh() -> *mut Globals {
+    GLOBALS.with(|globals| unsafe {
+        *globals.get() = Some(Globals {
+            setup: SETUP.get(),
+            device: std::ptr::null_mut(),
+            injection: std::ptr::null_mut(),
+            engine: std::ptr::null_mut(),
+            callouts: [0; 8],
+            callout_count: 0,
+            worker: std::ptr::null_mut(),
+            event: KEVENT::default(),
+            lock: 0,
+            queue: ListEntry::unlinked(),
+            stopping: false,
+            ending: false,
+            decision: None,
+        });
+    });
+    globals()
+}
+
+/// Loads the driver. Where a call is made to fail, DriverEntry may refuse; the story then goes on without a driver.
+pub fn load(machine: &Machine, setup: Setup) {
+    let _refused = try_load(machine, setup);
+}
+
+/// Loads the driver, whatever comes of it.
+pub fn try_load(machine: &Machine, setup: Setup) -> Result<(), wfpsim::driver::LoadError> {
+    SETUP.set(setup);
+    machine.load_driver(
+        Linked {
+            entry: entry::driver_entry,
+        },
+        &Parameters::default(),
+    )
+}
+
+/// Unloads the driver. What it left behind is among the machine's violations.
+pub fn unload(machine: &Machine) -> Leaks {
+    machine.unload_driver()
+}

@@ -1,0 +1,146 @@
+//! The worker: a system thread that ends what waits in the queue.
+
+use std::ffi::c_void;
+use std::ptr::null_mut;
+
+use wdk_sys_portable::*;
+
+use super::Layer;
+use super::globals;
+use super::inbound;
+use super::outbound;
+use super::pended;
+use super::queue;
+use super::queue::Packet;
+
+/// `KernelMode`.
+pub const KERNEL_MODE: i8 = 0;
+
+/// Starts the worker. Its thread object goes to the globals.
+pub fn start() -> NTSTATUS {
+    let globals = globals();
+    unsafe {
+        ntddk::KeInitializeEvent(
+            &raw mut (*globals).event,
+            _EVENT_TYPE::SynchronizationEvent,
+            0,
+        );
+        let mut attributes = OBJECT_ATTRIBUTES {
+            Length: size_of::<OBJECT_ATTRIBUTES>() as u32,
+            Attributes: OBJ_KERNEL_HANDLE,
+            ..Default::default()
+        };
+        let mut handle = null_mut();
+        let status = ntddk::PsCreateSystemThread(
+            &raw mut handle,
+            THREAD_ALL_ACCESS,
+            &raw mut attributes,
+            null_mut(),
+            null_mut(),
+            Some(run),
+            null_mut(),
+        );
+        if status != STATUS_SUCCESS {
+            return status;
+        }
+        // C-04: the object before the handle goes, or there is nothing to wait for.
+        let status = ntddk::ObReferenceObjectByHandle(
+            handle,
+            THREAD_ALL_ACCESS,
+            null_mut(),
+            KERNEL_MODE,
+            &raw mut (*globals).worker,
+            null_mut(),
+        );
+        if status != STATUS_SUCCESS {
+            tell_to_end();
+            let _ended = ntddk::ZwWaitForSingleObject(handle, 0, null_mut());
+        }
+        let _closed = ntddk::ZwClose(handle);
+        status
+    }
+}
+
+/// Ends the worker when it has ended everything in the queue, and waits for it.
+pub fn stop() {
+    let globals = globals();
+    unsafe {
+        if (*globals).worker.is_null() {
+            return;
+        }
+        tell_to_end();
+        let _ended = ntddk::KeWaitForSingleObject(
+            (*globals).worker,
+            _KWAIT_REASON::Executive,
+            KERNEL_MODE,
+            0,
+            null_mut(),
+        );
+        ntddk::ObfDereferenceObject((*globals).worker);
+        (*globals).worker = null_mut();
+    }
+}
+
+fn tell_to_end() {
+    let globals = globals();
+    unsafe {
+        let irql = ntddk::KeAcquireSpinLockRaiseToDpc(&raw mut (*globals).lock);
+        (*globals).ending = true;
+        ntddk::KeReleaseSpinLock(&raw mut (*globals).lock, irql);
+        ntddk::KeSetEvent(&raw mut (*globals).event, 0, 0);
+    }
+}
+
+fn is_ending() -> bool {
+    let globals = globals();
+    unsafe {
+        let irql = ntddk::KeAcquireSpinLockRaiseToDpc(&raw mut (*globals).lock);
+        let ending = (*globals).ending;
+        ntddk::KeReleaseSpinLock(&raw mut (*globals).lock, irql);
+        ending
+    }
+}
+
+unsafe extern "C" fn run(_context: *mut c_void) {
+    loop {
+        unsafe {
+            ntddk::KeWaitForSingleObject(
+                (&raw mut (*globals()).event).cast(),
+                _KWAIT_REASON::Executive,
+                KERNEL_MODE,
+                0,
+                null_mut(),
+            );
+        }
+        // Looked at before the queue: what came in before the end was told is ended too.
+        let ending = is_ending();
+        loop {
+            let packet = queue::dequeue();
+            if packet.is_null() {
+                break;
+            }
+            end(packet);
+        }
+        if ending {
+            break;
+        }
+    }
+    unsafe {
+        let _status = ntddk::PsTerminateSystemThread(STATUS_SUCCESS);
+    }
+}
+
+/// Ends one packet or connection as the policy says.
+fn end(packet: *mut Packet) {
+    let (layer, permit) = unsafe {
+        let blocked = (*globals()).setup.blocked_port;
+        ((*packet).layer, blocked != Some((*packet).remote_port))
+    };
+    match layer {
+        Layer::RecvAccept => pended::end_accept(packet, permit),
+        Layer::Connect => pended::end_connect(packet, permit),
+        _ if !permit => inbound::drop_packet(packet),
+        Layer::InboundTransport => inbound::reinject(packet),
+        Layer::OutboundTransport => outbound::reinject(packet),
+    }
+}
