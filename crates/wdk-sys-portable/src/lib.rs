@@ -12,7 +12,8 @@
 //! | Of | Names |
 //! |---|---|
 //! | ntoskrnl.exe, memory ([`ntddk`]) | `ExAllocatePool2` `ExFreePoolWithTag` (and `ExFreePool`, which becomes the latter) |
-//! | ntoskrnl.exe, waiting and time | `KeAcquireSpinLockRaiseToDpc` `KeReleaseSpinLock` `KeInitializeEvent` `KeSetEvent` `KeClearEvent` `KeWaitForSingleObject` `KeDelayExecutionThread` `KeGetCurrentIrql` `KeQueryInterruptTimePrecise` |
+//! | ntoskrnl.exe, spin locks | `KeAcquireSpinLockRaiseToDpc` `KeReleaseSpinLock` `KeAcquireSpinLockAtDpcLevel` `KeTryToAcquireSpinLockAtDpcLevel` `KeReleaseSpinLockFromDpcLevel` `KeAcquireInStackQueuedSpinLock` `KeReleaseInStackQueuedSpinLock` `KeAcquireInStackQueuedSpinLockAtDpcLevel` `KeReleaseInStackQueuedSpinLockFromDpcLevel` |
+//! | ntoskrnl.exe, waiting and time | `KeInitializeEvent` `KeSetEvent` `KeClearEvent` `KeWaitForSingleObject` `KeDelayExecutionThread` `KeGetCurrentIrql` `KeQueryInterruptTimePrecise` |
 //! | ntoskrnl.exe, threads and objects | `PsCreateSystemThread` `PsTerminateSystemThread` `ObReferenceObjectByHandle` `ObfDereferenceObject` `ZwClose` `ZwWaitForSingleObject` |
 //! | ntoskrnl.exe, run-down protection | `ExInitializeRundownProtection` `ExAcquireRundownProtection` `ExReleaseRundownProtection` `ExWaitForRundownProtectionRelease` |
 //! | ntoskrnl.exe, the end | `KeBugCheckEx` `DbgPrint` (named by the `wdk` crate, not used by the driver) |
@@ -22,7 +23,7 @@
 //! | KMDF, requests | `WdfIoQueueCreate` `WdfRequestRetrieveInputBuffer` `WdfRequestRetrieveOutputBuffer` `WdfRequestCompleteWithInformation` `WdfRequestComplete` |
 //! | KMDF, registry | `WdfDriverOpenParametersRegistryKey` `WdfRegistryQueryValue` `WdfRegistryQueryULong` `WdfRegistryClose` |
 //! | KMDF, for the `wdk` crate | `WdfSpinLockCreate` `WdfSpinLockAcquire` `WdfSpinLockRelease` `WdfTimerCreate` `WdfTimerStart` `WdfTimerStop` |
-//! | Structures | `UNICODE_STRING` `LARGE_INTEGER` `OBJECT_ATTRIBUTES` `CLIENT_ID` `KEVENT` `EX_RUNDOWN_REF` `OBJECT_HANDLE_INFORMATION` `DRIVER_OBJECT` `DEVICE_OBJECT` `WDF_DRIVER_GLOBALS` `WDF_OBJECT_CONTEXT_TYPE_INFO` `WDF_OBJECT_ATTRIBUTES` `WDF_DRIVER_CONFIG` `WDF_IO_QUEUE_CONFIG` `WDF_TIMER_CONFIG` |
+//! | Structures | `UNICODE_STRING` `LARGE_INTEGER` `OBJECT_ATTRIBUTES` `CLIENT_ID` `KEVENT` `KLOCK_QUEUE_HANDLE` `EX_RUNDOWN_REF` `OBJECT_HANDLE_INFORMATION` `DRIVER_OBJECT` `DEVICE_OBJECT` `WDF_DRIVER_GLOBALS` `WDF_OBJECT_CONTEXT_TYPE_INFO` `WDF_OBJECT_ATTRIBUTES` `WDF_DRIVER_CONFIG` `WDF_IO_QUEUE_CONFIG` `WDF_TIMER_CONFIG` |
 //! | Symbols that another party defines | `WdfFunctions_01033` `WdfDriverGlobals` `WdfFunctionCount` (the simulator; on Windows this crate); `DriverEntry` (the driver; Windows only) |
 //!
 //! Functions of fwpkclnt.sys and ndis.sys are not in wdk-sys: see `wfp-sys`.

@@ -22,6 +22,23 @@ unsafe extern "C" {
     pub fn KeAcquireSpinLockRaiseToDpc(SpinLock: PKSPIN_LOCK) -> KIRQL;
     /// Releases a spin lock and lowers to the IRQL that taking it returned.
     pub fn KeReleaseSpinLock(SpinLock: PKSPIN_LOCK, NewIrql: KIRQL);
+    /// Takes a spin lock at DISPATCH_LEVEL, where the caller already is.
+    pub fn KeAcquireSpinLockAtDpcLevel(SpinLock: PKSPIN_LOCK);
+    /// Takes a spin lock at DISPATCH_LEVEL if nobody holds it; TRUE if so.
+    pub fn KeTryToAcquireSpinLockAtDpcLevel(SpinLock: PKSPIN_LOCK) -> BOOLEAN;
+    /// Releases a spin lock that was taken at DISPATCH_LEVEL.
+    pub fn KeReleaseSpinLockFromDpcLevel(SpinLock: PKSPIN_LOCK);
+    /// Takes an in-stack queued spin lock with a handle that nobody touches until the release, and raises to DISPATCH_LEVEL.
+    pub fn KeAcquireInStackQueuedSpinLock(SpinLock: PKSPIN_LOCK, LockHandle: PKLOCK_QUEUE_HANDLE);
+    /// Releases an in-stack queued spin lock and goes back to the IRQL before it.
+    pub fn KeReleaseInStackQueuedSpinLock(LockHandle: PKLOCK_QUEUE_HANDLE);
+    /// Takes an in-stack queued spin lock at DISPATCH_LEVEL, where the caller already is.
+    pub fn KeAcquireInStackQueuedSpinLockAtDpcLevel(
+        SpinLock: PKSPIN_LOCK,
+        LockHandle: PKLOCK_QUEUE_HANDLE,
+    );
+    /// Releases an in-stack queued spin lock that was taken at DISPATCH_LEVEL.
+    pub fn KeReleaseInStackQueuedSpinLockFromDpcLevel(LockHandle: PKLOCK_QUEUE_HANDLE);
     /// The current IRQL.
     pub fn KeGetCurrentIrql() -> KIRQL;
 

@@ -123,6 +123,31 @@ pub type KEVENT = _KEVENT;
 /// See [`_KEVENT`].
 pub type PKEVENT = *mut KEVENT;
 
+/// What the kernel queues for an in-stack queued spin lock.
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct _KSPIN_LOCK_QUEUE {
+    /// Who comes after.
+    pub Next: *mut _KSPIN_LOCK_QUEUE,
+    /// The lock.
+    pub Lock: PKSPIN_LOCK,
+}
+/// See [`_KSPIN_LOCK_QUEUE`].
+pub type KSPIN_LOCK_QUEUE = _KSPIN_LOCK_QUEUE;
+/// One acquisition of an in-stack queued spin lock: the kernel's own until the release.
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct _KLOCK_QUEUE_HANDLE {
+    /// The place in the queue.
+    pub LockQueue: KSPIN_LOCK_QUEUE,
+    /// The IRQL to go back to.
+    pub OldIrql: KIRQL,
+}
+/// See [`_KLOCK_QUEUE_HANDLE`].
+pub type KLOCK_QUEUE_HANDLE = _KLOCK_QUEUE_HANDLE;
+/// See [`_KLOCK_QUEUE_HANDLE`].
+pub type PKLOCK_QUEUE_HANDLE = *mut _KLOCK_QUEUE_HANDLE;
+
 /// The one word of an [`_EX_RUNDOWN_REF`].
 #[repr(C)]
 #[derive(Copy, Clone)]
@@ -292,6 +317,8 @@ zeroed_default!(
     _LARGE_INTEGER,
     _OBJECT_ATTRIBUTES,
     _CLIENT_ID,
+    _KSPIN_LOCK_QUEUE,
+    _KLOCK_QUEUE_HANDLE,
     _EX_RUNDOWN_REF__bindgen_ty_1,
     _EX_RUNDOWN_REF,
     _DRIVER_OBJECT,
@@ -315,6 +342,8 @@ const _: () = {
     assert!(size_of::<KEVENT>() == 24);
     assert!(align_of::<KEVENT>() == 8);
     assert!(size_of::<KSPIN_LOCK>() == 8);
+    assert!(size_of::<KLOCK_QUEUE_HANDLE>() == 24);
+    assert!(offset_of!(_KLOCK_QUEUE_HANDLE, OldIrql) == 16);
     assert!(size_of::<EX_RUNDOWN_REF>() == 8);
     assert!(size_of::<OBJECT_HANDLE_INFORMATION>() == 8);
     assert!(size_of::<DRIVER_OBJECT>() == 336);

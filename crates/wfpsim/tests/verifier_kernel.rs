@@ -366,7 +366,6 @@ thread_local! {
     // A machine runs on one host thread, and each test has its own.
     static ONE: Cell<*mut u8> = const { Cell::new(null_mut()) };
     static OTHER: Cell<*mut u8> = const { Cell::new(null_mut()) };
-    static THIRD: Cell<*mut u8> = const { Cell::new(null_mut()) };
     static LOCK: Cell<KSPIN_LOCK> = const { Cell::new(0) };
     static THREAD: Cell<HANDLE> = const { Cell::new(null_mut()) };
 }
@@ -418,33 +417,71 @@ fn locks_at_the_address_of_others_that_are_gone_have_no_order_yet() {
 }
 
 #[test]
-fn a_ring_of_three_spin_locks_is_a_hang_when_it_closes() {
-    let machine = Machine::new(Config {
-        preempt: 50,
-        ..Config::plain()
+fn a_ring_of_three_spin_locks_is_told_before_it_closes() {
+    let machine = passive(|| {
+        let locks = [allocate(8), allocate(8), allocate(8)];
+        for (first, second) in [(0, 1), (1, 2), (2, 0)] {
+            let level = acquire(locks[first]);
+            let inner = acquire(locks[second]);
+            release(locks[second], inner);
+            release(locks[first], level);
+        }
     });
-    machine.call("init", irql::PASSIVE, |_| {
-        ONE.set(allocate(8));
-        OTHER.set(allocate(8));
-        THIRD.set(allocate(8));
-    });
-    for (first, second) in [(&ONE, &OTHER), (&OTHER, &THIRD), (&THIRD, &ONE)] {
-        machine.spawn("locker", irql::PASSIVE, move |_| {
-            for _ in 0..100 {
-                let level = acquire(first.get());
-                let inner = acquire(second.get());
-                release(second.get(), inner);
-                release(first.get(), level);
-            }
-        });
-    }
-    machine.run();
-    let violation = reported(&machine, code::WFPSIM_HANG, None, "C-50");
+    let violation = reported(&machine, VERIFIER, Some(0x1001), "C-02");
     assert_eq!(
-        violation.summary.matches("waits for spin lock").count(),
-        3,
+        violation.summary.matches(", then ").count(),
+        2,
         "{violation}"
     );
+}
+
+#[test]
+fn queued_spin_locks_taken_and_released_in_order_are_not_reported() {
+    let machine = passive(|| unsafe {
+        let (one, other): (PKSPIN_LOCK, PKSPIN_LOCK) = (allocate(8).cast(), allocate(8).cast());
+        let (mut outer, mut inner) = Default::default();
+        for _ in 0..2 {
+            KeAcquireInStackQueuedSpinLock(one, &mut outer);
+            KeAcquireInStackQueuedSpinLockAtDpcLevel(other, &mut inner);
+            assert_eq!(KeGetCurrentIrql(), irql::DISPATCH);
+            KeReleaseInStackQueuedSpinLockFromDpcLevel(&mut inner);
+            KeReleaseInStackQueuedSpinLock(&mut outer);
+            assert_eq!(KeGetCurrentIrql(), irql::PASSIVE);
+        }
+        free(one.cast());
+        free(other.cast());
+    });
+    clean(&machine);
+}
+
+#[test]
+fn a_queued_spin_lock_lets_one_in_at_a_time() {
+    for seed in 0..20 {
+        let machine = Machine::new(Config {
+            seed,
+            preempt: 50,
+            ..Config::plain()
+        });
+        machine.call("init", irql::PASSIVE, |_| {
+            ONE.set(allocate(8));
+            OTHER.set(allocate(8));
+        });
+        for _ in 0..4 {
+            machine.spawn("counter", irql::PASSIVE, |_| unsafe {
+                for _ in 0..10 {
+                    let mut handle = KLOCK_QUEUE_HANDLE::default();
+                    KeAcquireInStackQueuedSpinLock(ONE.get().cast(), &mut handle);
+                    let count = OTHER.get().read_volatile();
+                    pause();
+                    OTHER.get().write_volatile(count + 1);
+                    KeReleaseInStackQueuedSpinLock(&mut handle);
+                }
+            });
+        }
+        machine.run();
+        clean(&machine);
+        assert_eq!(unsafe { OTHER.get().read_volatile() }, 40);
+    }
 }
 
 // Waits

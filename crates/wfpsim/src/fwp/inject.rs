@@ -311,12 +311,13 @@ fn hand_over(
     let through = move |kernel: &Kernel| {
         let list = list_address as *mut NET_BUFFER_LIST;
         let thread = kernel.running();
-        let before = thread.irql.replace(irql::DISPATCH);
+        let before = thread.irql.get();
+        kernel.set_irql(irql::DISPATCH);
         let result = process(kernel, list);
         // completions come at any IRQL up to DISPATCH_LEVEL; the argument says when it is certain.
         let at_dispatch = before == irql::DISPATCH || kernel.random.percent(50);
         if !at_dispatch {
-            thread.irql.set(before);
+            kernel.set_irql(before);
         }
         kernel.ndis.with_mut(list, |list| list.fate = Fate::Driver);
         kernel.note(ledger, format!("completed with status {result:#010x}"));
@@ -341,7 +342,7 @@ fn hand_over(
             irql,
             locks,
         );
-        thread.irql.set(before);
+        kernel.set_irql(before);
         if let Some(handle) = kernel.fwp.injection_handles.borrow_mut().get_mut(&handle) {
             handle.pending -= 1;
             if let Some(index) = handle.completing.iter().rposition(|&id| id == thread.id) {

@@ -176,6 +176,12 @@ impl Kernel {
             .map_or(irql::PASSIVE, |thread| thread.irql.get())
     }
 
+    /// Raises or lowers the running thread.
+    pub(crate) fn set_irql(&self, level: u8) {
+        self.running().irql.set(level);
+        self.arena.set_paging(level < irql::DISPATCH);
+    }
+
     /// Starts a thread.
     pub fn spawn(
         &self,

@@ -260,6 +260,7 @@ impl Kernel {
         self.driver_turns
             .set(self.driver_turns.get() + u64::from(thread.of_driver.get()));
         let before = self.running.replace(Some(Rc::clone(thread)));
+        self.arena.set_paging(thread.irql.get() < irql::DISPATCH);
         let result = crate::memory::with_trap(&trap, || coroutine.resume(()));
         match result {
             CoroutineResult::Yield(_) => {

@@ -129,6 +129,12 @@ impl Thread {
         }
     }
 
+    /// Whether an address lies on its stack.
+    pub(crate) fn is_on_stack(&self, address: usize) -> bool {
+        let end = self.stack_end.get();
+        (end - STACK..end).contains(&address)
+    }
+
     /// Whether its function has returned or PsTerminateSystemThread was called.
     pub fn has_ended(&self) -> bool {
         self.ended.get()

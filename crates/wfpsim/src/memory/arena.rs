@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::ptr::NonNull;
 
 use crate::verifier::ObjectId;
@@ -31,6 +32,8 @@ static CLEAN: [u8; PAGE] = [SLACK; PAGE];
 pub enum Purpose {
     /// Pool, with its tag as the four bytes that the debugger shows.
     Pool([u8; 4]),
+    /// Paged pool, likewise: not to be touched at DISPATCH_LEVEL.
+    PagedPool([u8; 4]),
     /// A NET_BUFFER_LIST with its NET_BUFFERs.
     NetBufferList,
     /// A memory descriptor list.
@@ -49,6 +52,7 @@ impl std::fmt::Display for Purpose {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Pool(tag) => write!(f, "nonpaged pool, tag '{}'", tag.escape_ascii()),
+            Self::PagedPool(tag) => write!(f, "paged pool, tag '{}'", tag.escape_ascii()),
             Self::NetBufferList => f.write_str("NET_BUFFER_LIST"),
             Self::Mdl => f.write_str("MDL"),
             Self::PacketData => f.write_str("packet data"),
@@ -98,6 +102,10 @@ pub struct Arena {
     live_span: Cell<usize>,
     /// The end of what was ever handed out.
     used: Cell<usize>,
+    /// First pages of the live blocks of paged pool.
+    paged: RefCell<BTreeSet<usize>>,
+    /// Whether paged pool is there.
+    paged_in: Cell<bool>,
 }
 
 thread_local! {
@@ -144,6 +152,8 @@ impl Arena {
             live: Cell::new(0),
             live_span: Cell::new(0),
             used: Cell::new(0),
+            paged: RefCell::default(),
+            paged_in: Cell::new(true),
         }
     }
 
@@ -194,6 +204,9 @@ impl Arena {
                 span,
             },
         );
+        if matches!(purpose, Purpose::PagedPool(_)) {
+            self.paged.borrow_mut().insert(slot);
+        }
         self.live.set(self.live.get() + 1);
         self.live_span.set(self.live_span.get() + span);
         NonNull::new(start as *mut u8).expect("a block lies inside the region")
@@ -201,12 +214,34 @@ impl Arena {
 
     /// Makes a live block untouchable. The caller has looked it up and knows that it is live.
     pub fn free(&self, block: &Block) {
+        self.paged.borrow_mut().remove(&block.slot);
         self.protect(block.slot, block.span - PAGE, libc::PROT_NONE);
         if let Some(entry) = self.blocks.borrow_mut().get_mut(&block.slot) {
             entry.state = BlockState::Freed;
         }
         self.live.set(self.live.get() - 1);
         self.live_span.set(self.live_span.get() - block.span);
+    }
+
+    /// Brings paged pool in or takes it out: what forced IRQL checking does when the level rises to DISPATCH_LEVEL.
+    pub(crate) fn set_paging(&self, paged_in: bool) {
+        if self.paged_in.replace(paged_in) == paged_in {
+            return;
+        }
+        let protection = if paged_in {
+            libc::PROT_READ | libc::PROT_WRITE
+        } else {
+            libc::PROT_NONE
+        };
+        let blocks = self.blocks.borrow();
+        for block in self
+            .paged
+            .borrow()
+            .iter()
+            .filter_map(|slot| blocks.get(slot))
+        {
+            self.protect(block.slot, block.span - PAGE, protection);
+        }
     }
 
     /// The block, alive or freed, whose pages (guard page included) hold `address`.

@@ -1,8 +1,10 @@
 //! The NT executive, as far as a callout driver meets it.
 
 mod event;
+mod lock_order;
 mod object;
 mod pool;
+mod queued_lock;
 mod rundown;
 #[cfg(target_arch = "x86_64")]
 mod runtime;
@@ -11,7 +13,6 @@ mod system;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
 use std::ffi::c_void;
 
 #[cfg(target_arch = "x86_64")]
@@ -24,6 +25,7 @@ pub(crate) use system::image_data_addresses;
 
 use crate::exports::exports;
 use crate::machine::Kernel;
+use crate::verifier::Violation;
 
 /// An NTSTATUS.
 pub type NtStatus = i32;
@@ -75,8 +77,12 @@ pub mod status {
 pub struct State {
     handles: RefCell<BTreeMap<usize, object::HandleEntry>>,
     objects: RefCell<BTreeMap<usize, object::ThreadObject>>,
-    /// Pairs of spin locks of which the second was taken while the first was held.
-    orders: RefCell<BTreeSet<(usize, usize)>>,
+    /// Spin locks that were initialised or acquired and whose memory is still there.
+    locks: spinlock::Locks,
+    /// KLOCK_QUEUE_HANDLEs in use, with the lock of each.
+    queue_handles: RefCell<BTreeMap<usize, usize>>,
+    /// In which order locks were taken.
+    orders: lock_order::Orders,
     /// Handles that were closed, the last of them.
     closed: RefCell<BTreeMap<usize, crate::verifier::ObjectId>>,
     /// Threads that the driver started, with or without a handle or reference left.
@@ -89,8 +95,16 @@ exports! {
     ExAllocatePool2(flags: u64, size: usize, tag: u32) -> *mut c_void [dispatch] => pool::allocate;
     ExFreePoolWithTag(block: *mut c_void, tag: u32) [dispatch] => pool::free;
     ExFreePool(block: *mut c_void) [dispatch] => pool::free_untagged;
+    KeInitializeSpinLock(lock: *mut usize) [any] => spinlock::initialize;
     KeAcquireSpinLockRaiseToDpc(lock: *mut usize) -> u8 [any] => spinlock::acquire;
     KeReleaseSpinLock(lock: *mut usize, old_irql: u8) [any] => spinlock::release;
+    KeAcquireSpinLockAtDpcLevel(lock: *mut usize) [any] => spinlock::acquire_at_dpc_level;
+    KeTryToAcquireSpinLockAtDpcLevel(lock: *mut usize) -> u8 [any] => spinlock::try_acquire_at_dpc_level;
+    KeReleaseSpinLockFromDpcLevel(lock: *mut usize) [any] => spinlock::release_from_dpc_level;
+    KeAcquireInStackQueuedSpinLock(lock: *mut usize, handle: *mut queued_lock::KLockQueueHandle) [any] => queued_lock::acquire;
+    KeReleaseInStackQueuedSpinLock(handle: *mut queued_lock::KLockQueueHandle) [any] => queued_lock::release;
+    KeAcquireInStackQueuedSpinLockAtDpcLevel(lock: *mut usize, handle: *mut queued_lock::KLockQueueHandle) [any] => queued_lock::acquire_at_dpc_level;
+    KeReleaseInStackQueuedSpinLockFromDpcLevel(handle: *mut queued_lock::KLockQueueHandle) [any] => queued_lock::release_from_dpc_level;
     KeGetCurrentIrql() -> u8 [any] => system::current_irql;
     KeInitializeEvent(event: *mut event::KEvent, kind: i32, state: u8) [any] => event::initialize;
     KeSetEvent(event: *mut event::KEvent, increment: i32, wait: u8) -> i32 [dispatch] => event::set;
@@ -110,6 +124,19 @@ exports! {
     ExReleaseRundownProtection(rundown: *mut usize) [dispatch] => rundown::release;
     ExWaitForRundownProtectionRelease(rundown: *mut usize) [apc unlocked] => rundown::wait;
     wfpsim_image_data(key: *const c_void, size: usize) -> *mut c_void [any] => system::image_data;
+}
+
+/// Stops the machine if something that the kernel touches at DISPATCH_LEVEL lies in paged pool.
+fn require_resident(kernel: &Kernel, what: &str, address: usize) {
+    let paged = kernel
+        .arena
+        .find(address)
+        .filter(|block| matches!(block.purpose, crate::memory::Purpose::PagedPool(_)));
+    if let Some(block) = paged {
+        let summary = format!("{what} {address:#x} lies in paged pool");
+        let violation = Violation::verifier(kernel, 0xE1, [address as u64, 0, 0], summary, "C.1");
+        kernel.bug_check(violation.about(kernel, block.object));
+    }
 }
 
 impl Kernel {

@@ -134,8 +134,7 @@ pub(super) fn loop_back(kernel: &Kernel, packet: u64, bytes: Vec<u8>) {
 fn receive(kernel: &Kernel, packet: u64, shape: Shape, received: Received, loopback: bool) {
     flow::wait_for_connect(kernel, shape.key);
     flow::maybe_reauthorize(kernel, &shape.key);
-    let thread = kernel.running();
-    thread.irql.set(irql::DISPATCH);
+    kernel.set_irql(irql::DISPATCH);
     let secure = |mode: FWPS_PACKET_LIST_INBOUND_IPSEC_INFORMATION0| {
         let mut information = FWPS_PACKET_LIST_INFORMATION0::default();
         information.ipsecInformation.flags = mode.withSecure().bits;
@@ -183,7 +182,7 @@ fn receive(kernel: &Kernel, packet: u64, shape: Shape, received: Received, loopb
                     end,
                     security,
                 ) {
-                    thread.irql.set(irql::PASSIVE);
+                    kernel.set_irql(irql::PASSIVE);
                     return;
                 }
                 security = secure(
@@ -210,7 +209,7 @@ fn receive(kernel: &Kernel, packet: u64, shape: Shape, received: Received, loopb
     }
     climb(kernel, &inbound, list);
     finish(kernel, list);
-    thread.irql.set(irql::PASSIVE);
+    kernel.set_irql(irql::PASSIVE);
 }
 
 /// Shows the outer packet of a tunnel. True if its inner packet goes on.

@@ -129,7 +129,6 @@ fn of_the_stack(shape: &Shape) -> bool {
 
 /// The work of one send, on a thread at PASSIVE_LEVEL.
 fn send(kernel: &Kernel, outbound: Outbound) {
-    let thread = kernel.running();
     let key = outbound.shape.key;
     flow::maybe_reauthorize(kernel, &key);
     let of_the_stack = of_the_stack(&outbound.shape);
@@ -139,7 +138,7 @@ fn send(kernel: &Kernel, outbound: Outbound) {
     } else {
         irql::PASSIVE
     };
-    thread.irql.set(level);
+    kernel.set_irql(level);
     let list = indicate(kernel, &outbound);
     let passed = of_the_stack || authorize(kernel, &outbound, list, level);
     if passed {
@@ -154,7 +153,7 @@ fn send(kernel: &Kernel, outbound: Outbound) {
         transport(kernel, &outbound, list, endpoint);
     }
     receive::finish(kernel, list);
-    thread.irql.set(irql::PASSIVE);
+    kernel.set_irql(irql::PASSIVE);
 }
 
 /// Makes the net buffer list that the layers are shown: one NET_BUFFER a packet, data at the transport header.
@@ -210,10 +209,9 @@ fn authorize(kernel: &Kernel, outbound: &Outbound, list: *mut NET_BUFFER_LIST, l
                 return false;
             }
             Some((_, FlowState::Connecting, _)) => {
-                let thread = kernel.running();
-                thread.irql.set(irql::PASSIVE);
+                kernel.set_irql(irql::PASSIVE);
                 flow::wait_for_connect(kernel, key);
-                thread.irql.set(level);
+                kernel.set_irql(level);
                 if kernel.stack.flow_state(&key).is_none() {
                     // Refused, and somebody else has taken the flow away.
                     block(kernel, outbound);

@@ -194,7 +194,7 @@ pub(super) fn present(
         object::find::<Queue, _>(kernel, queue, |queue| queue.busy = true);
         if level == level::WdfExecutionLevelDispatch {
             // The framework's lock is then a spin lock.
-            thread.irql.set(irql::DISPATCH);
+            kernel.set_irql(irql::DISPATCH);
         }
     }
     let irql = thread.irql.get();
@@ -223,7 +223,7 @@ pub(super) fn present(
         }
     }
     super::after_callback(kernel, "EvtIoDeviceControl", irql);
-    thread.irql.set(before);
+    kernel.set_irql(before);
     object::find::<Queue, _>(kernel, queue, |queue| queue.busy = false);
 }
 

@@ -107,16 +107,15 @@ fn run(kernel: &Kernel, handle: usize, turn: u64, mut at: Time) {
         }) else {
             return;
         };
-        let thread = kernel.running();
         let level = if passive {
             irql::PASSIVE
         } else {
             irql::DISPATCH
         };
-        thread.irql.set(level);
+        kernel.set_irql(level);
         call_driver!(kernel, callback, fn(WDFTIMER), handle as WDFTIMER);
         super::after_callback(kernel, "EvtTimerFunc", level);
-        thread.irql.set(irql::PASSIVE);
+        kernel.set_irql(irql::PASSIVE);
         object::find::<Timer, _>(kernel, handle, |timer| timer.firing = false);
         if period == 0 {
             return;
