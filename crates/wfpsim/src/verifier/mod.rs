@@ -3,6 +3,7 @@
 mod codes;
 mod ledger;
 mod report;
+pub mod rules;
 mod stack;
 
 pub use codes::code;
@@ -10,3 +11,4 @@ pub use ledger::Event;
 pub use ledger::Ledger;
 pub use ledger::ObjectId;
 pub use report::Violation;
+pub use rules::Rule;

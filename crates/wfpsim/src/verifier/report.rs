@@ -5,6 +5,7 @@ use std::fmt;
 use super::codes::code;
 use super::ledger::Event;
 use super::ledger::ObjectId;
+use super::rules::Rule;
 use super::stack;
 use crate::machine::Kernel;
 use crate::machine::Time;
@@ -221,6 +222,11 @@ impl Violation {
             summary.push_str(line);
         }
         Self::new(kernel, code::WFPSIM_HANG, [0; 4], "C-50", summary)
+    }
+
+    /// The rule that was broken, with what it means. A number is always in the table; tests hold that.
+    pub fn broken(&self) -> Option<&'static Rule> {
+        Rule::find(self.rule)
     }
 
     /// The code's name.
