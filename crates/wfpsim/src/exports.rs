@@ -35,6 +35,35 @@ pub fn all() -> impl Iterator<Item = &'static Export> {
     .flatten()
 }
 
+/// What an argument says of the object that a call concerns.
+pub(crate) trait Object {
+    /// The object's address or handle; 0 for a number.
+    fn address(&self) -> usize;
+}
+
+impl<T> Object for *mut T {
+    fn address(&self) -> usize {
+        self.addr()
+    }
+}
+
+impl<T> Object for *const T {
+    fn address(&self) -> usize {
+        self.addr()
+    }
+}
+
+macro_rules! numbers {
+    ($($ty:ty)*) => {
+        $( impl Object for $ty {
+            fn address(&self) -> usize {
+                0
+            }
+        } )*
+    };
+}
+numbers! { u8 i8 u16 i16 u32 i32 u64 i64 usize isize }
+
 /// What the platform asks of a caller.
 #[derive(Clone, Copy)]
 pub(crate) struct Caller {
@@ -51,7 +80,7 @@ pub(crate) struct Caller {
 pub(crate) fn enter<'a>(name: &'static str, caller: Caller) -> &'a Kernel {
     let kernel = current::kernel();
     if caller.point {
-        kernel.point();
+        kernel.point_before(name);
     }
     let irql = kernel.irql();
     if irql > caller.max_irql {
@@ -101,6 +130,28 @@ pub(crate) const fn is_point(name: &str) -> bool {
     )
 }
 
+/// Whether a function lets something go that another thread may be waiting for, or may still use.
+pub(crate) const fn lets_go(name: &str) -> bool {
+    matches!(
+        name.as_bytes(),
+        b"KeReleaseSpinLock"
+            | b"KeReleaseInStackQueuedSpinLock"
+            | b"KeReleaseInStackQueuedSpinLockFromDpcLevel"
+            | b"KeReleaseSpinLockFromDpcLevel"
+            | b"KeLowerIrql"
+            | b"KeSetEvent"
+            | b"ExFreePool"
+            | b"ExFreePoolWithTag"
+            | b"ExReleaseRundownProtection"
+            | b"ObfDereferenceObject"
+            | b"FwpsDereferenceNetBufferList0"
+            | b"FwpsFreeCloneNetBufferList0"
+            | b"FwpsCompleteOperation0"
+            | b"FwpsInjectTransportReceiveAsync0"
+            | b"FwpsInjectTransportSendAsync0"
+    )
+}
+
 /// The subcode of bug check 0xC4 under which Driver Verifier reports a function called at a wrong IRQL.
 fn ddi_rule(name: &str) -> Option<u64> {
     match name {
@@ -121,12 +172,20 @@ macro_rules! exports {
         $(
             #[doc = concat!("`", stringify!($name), "` for a linked driver.\n\n# Safety\n\nAs the kernel's own function; misuse is what the simulator reports.")]
             #[unsafe(no_mangle)]
+            #[allow(unreachable_code, unused_variables, clippy::diverging_sub_expression, clippy::allow_attributes, reason = "not every function returns")]
             pub unsafe extern "C" fn $name($($arg: $ty),*) $(-> $ret)? {
                 let kernel = $crate::exports::enter(
                     stringify!($name),
                     $crate::exports::Caller { max_irql: $crate::exports::level::$irql, unlocked: $crate::exports::flag!($($unlocked)?), point: const { $crate::exports::is_point(stringify!($name)) } },
                 );
-                $body(kernel, $($arg),*)
+                if kernel.random.is_steered() {
+                    $( kernel.random.touches($crate::exports::Object::address(&$arg)); )*
+                }
+                let result = $body(kernel, $($arg),*);
+                if const { $crate::exports::lets_go(stringify!($name)) } {
+                    kernel.point_behind();
+                }
+                result
             }
         )*
 

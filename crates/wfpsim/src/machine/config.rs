@@ -9,6 +9,9 @@ pub struct Config {
     pub processors: u8,
     /// In how many of a hundred kernel calls another thread is let run first.
     pub preempt: u8,
+    /// Whether another thread is let run too when a call has let something go (a lock, a level, memory, a waiting thread) and
+    /// returns.
+    pub behind: bool,
     /// Where Windows has freedom.
     pub freedom: Freedom,
     /// Which call fails.
@@ -28,6 +31,7 @@ impl Config {
             seed,
             processors: 4,
             preempt: 30,
+            behind: false,
             freedom: Freedom::all(),
             faults: Faults::default(),
             cut_at: None,

@@ -1,5 +1,6 @@
 //! One simulated machine: its threads, clock, memory and everything the kernel keeps.
 
+pub mod choice;
 mod config;
 pub(crate) mod current;
 mod random;
@@ -10,6 +11,7 @@ use std::cell::Cell;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+pub use choice::Choices;
 pub use config::Config;
 pub use config::Faults;
 pub use config::Freedom;
@@ -50,8 +52,8 @@ pub struct Machine {
 pub struct Kernel {
     /// What the machine is like.
     pub config: Config,
-    /// The seed's numbers.
-    pub random: Random,
+    /// What decides where Windows leaves something open: the seed's numbers, or a strategy.
+    pub random: Choices,
     /// Guarded memory.
     pub arena: Arena,
     /// What happened to each object.
@@ -66,6 +68,8 @@ pub struct Kernel {
     convention: Cell<Convention>,
     clock: Cell<Time>,
     threads: RefCell<Vec<Rc<Thread>>>,
+    /// The threads that are ready, while one is picked; kept so as not to be allocated each time.
+    ready: RefCell<Vec<ThreadId>>,
     running: RefCell<Option<Rc<Thread>>>,
     next_thread: Cell<u32>,
     violations: RefCell<Vec<Violation>>,
@@ -80,7 +84,7 @@ impl Machine {
     pub fn new(config: Config) -> Self {
         crate::memory::install_fault_handler();
         let kernel = Box::new(Kernel {
-            random: Random::new(config.seed),
+            random: Choices::new(config.seed),
             config,
             arena: Arena::new(),
             ledger: Ledger::default(),
@@ -95,6 +99,7 @@ impl Machine {
             // Not zero, so that "no deadline" and "now" cannot be mixed up: ten seconds of boot.
             clock: Cell::new(100_000_000),
             threads: RefCell::new(Vec::new()),
+            ready: RefCell::default(),
             running: RefCell::new(None),
             next_thread: Cell::new(1),
             violations: RefCell::new(Vec::new()),
@@ -105,6 +110,12 @@ impl Machine {
         });
         crate::fwp::boot(&kernel);
         Self { kernel }
+    }
+
+    /// Has a strategy decide what the seed's numbers decide otherwise, from the next choice on, and notes what it decides if
+    /// `traced`.
+    pub fn steer(&self, strategy: Box<dyn choice::Strategy>, traced: bool) {
+        self.kernel.random.steer(strategy, traced);
     }
 
     /// The kernel's side.

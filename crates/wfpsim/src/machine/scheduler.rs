@@ -9,6 +9,7 @@ use std::rc::Rc;
 use super::Kernel;
 use super::Machine;
 use super::Time;
+use super::choice::Step;
 use super::current;
 use super::irql;
 use super::thread::Pause;
@@ -43,7 +44,13 @@ impl Machine {
     /// Runs until nothing is ready. Time passes only as the calls themselves take it.
     pub fn run(&self) -> Stop {
         current::enter(&self.kernel, || {
+            self.kernel.random.host_turn();
             while !self.kernel.has_crashed() {
+                if self.kernel.random.given_up() {
+                    // What is left of this run is of no interest to anybody; it ends like one that crashed.
+                    self.kernel.crashed.set(true);
+                    break;
+                }
                 if !self.kernel.step() && !self.kernel.spins_for_ever() {
                     return Stop::Idle;
                 }
@@ -55,6 +62,7 @@ impl Machine {
     /// Runs at most `steps` turns of threads.
     pub fn run_steps(&self, steps: usize) -> Stop {
         current::enter(&self.kernel, || {
+            self.kernel.random.host_turn();
             for _ in 0..steps {
                 if self.kernel.has_crashed() {
                     return Stop::Crashed;
@@ -137,11 +145,31 @@ impl Kernel {
 
     /// A point at which another thread may run first. Every kernel function passes one when it is entered.
     pub(crate) fn point(&self) {
+        self.point_before("(the system)");
+    }
+
+    /// A point before `call`.
+    pub(crate) fn point_before(&self, call: &'static str) {
         self.kernel_calls.set(self.kernel_calls.get() + 1);
         // A kernel call takes a tenth of a microsecond, so that time moves while work is done.
         self.clock.set(self.clock.get() + 1);
-        if self.random.percent(self.config.preempt) {
+        if self.random.preempts(self.config.preempt) {
             self.pause();
+        }
+        if self.random.is_steered() {
+            self.random.step(Step {
+                call,
+                irql: self.irql(),
+                time: self.now(),
+            });
+        }
+    }
+
+    /// A point behind a call that let something go: a lock, a level, memory, a waiting thread. Whoever waited for that may be
+    /// through before the caller gets another instruction. Only where the configuration asks for it.
+    pub(crate) fn point_behind(&self) {
+        if self.config.behind {
+            self.point_before("(returns)");
         }
     }
 
@@ -228,16 +256,14 @@ impl Kernel {
                         || wait.deadline.is_some_and(|deadline| deadline <= self.now())
                 })
         };
-        let count = threads.iter().filter(ready).count();
-        if count == 0 {
+        let mut ids = self.ready.borrow_mut();
+        ids.clear();
+        ids.extend(threads.iter().filter(ready).map(|thread| thread.id));
+        if ids.is_empty() {
             return None;
         }
-        let pick = if count == 1 {
-            0
-        } else {
-            self.random.below(count)
-        };
-        threads.iter().filter(ready).nth(pick).cloned()
+        let picked = ids[self.random.thread(&ids)];
+        threads.iter().find(|thread| thread.id == picked).cloned()
     }
 
     /// The lowest processor that no thread holds.

@@ -38,7 +38,7 @@ pub(super) fn keep_stack(stack: DefaultStack) {
 }
 
 /// Names a simulated thread within one machine, in the order of creation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ThreadId(pub u32);
 
 /// The interrupt request levels that a driver meets.
