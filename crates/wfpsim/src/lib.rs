@@ -10,6 +10,7 @@
     reason = "the kernel's prototypes are what they are"
 )]
 
+pub mod check;
 pub mod driver;
 pub mod exports;
 mod fwp;

@@ -4,6 +4,7 @@
 //! with a reason. [`run`] gives it to a machine with a driver loaded, compares what comes out with what must, and keeps
 //! account of every packet. [`summary`] is the result; [`text`] and [`json`] are how it reads.
 
+pub(crate) mod compare;
 pub mod host;
 pub mod json;
 pub mod plan;

@@ -8,11 +8,10 @@ use wfpsim_ipsec::Sadb;
 use wfpsim_packet::IpPacket;
 use wfpsim_packet::Timestamp;
 use wfpsim_packet::Transport;
-use wfpsim_packet::checksum;
-use wfpsim_packet::checksum::Checksum;
 use wfpsim_packet::fragment::Layout;
 use wfpsim_packet::fragment::refragment;
 
+use super::compare;
 use super::plan::Action;
 use super::plan::Step;
 use super::summary::Lost;
@@ -298,7 +297,9 @@ impl Runner {
                         expected.number
                     ),
                 );
-            } else if let Some(difference) = difference(&expected, &arrival) {
+            } else if let Some(difference) =
+                compare::difference(expected.side, &expected.clean, &arrival)
+            {
                 self.violate(
                     &arrival,
                     &format!(
@@ -434,38 +435,14 @@ impl Runner {
             _ if self.crashed => *self.summary.dropped.entry("machine_stopped").or_default() += 1,
             _ => self.summary.lost.push(Lost {
                 number: expected.number,
-                what: told(&expected, fate),
+                what: format!(
+                    "{}: {}",
+                    compare::ends(&expected.clean),
+                    compare::fate(fate)
+                ),
             }),
         }
     }
-}
-
-fn told(expected: &Expected, fate: Fate) -> String {
-    let ends = IpPacket::parse(&expected.clean).map_or_else(
-        |_| "a packet without headers".to_owned(),
-        |ip| {
-            let ports = Transport::parse(&ip)
-                .ok()
-                .and_then(|transport| transport.ports());
-            let ports = ports.map_or(String::new(), |(from, to)| {
-                format!(", ports {from} to {to}")
-            });
-            format!(
-                "protocol {} from {} to {}{ports}",
-                ip.protocol(),
-                ip.source(),
-                ip.destination()
-            )
-        },
-    );
-    let fate = match fate {
-        Fate::OnTheWay => "the stack still had it".to_owned(),
-        Fate::Held => "a callout took it and did not bring it back".to_owned(),
-        Fate::Blocked => "it was blocked although the policy permits it".to_owned(),
-        Fate::Dropped(reason) => format!("it was dropped after injection: {reason}"),
-        Fate::Delivered | Fate::Sent => "it came out, unseen".to_owned(),
-    };
-    format!("{ends}: {fate}")
 }
 
 /// Whether two packets can share a net buffer list: same ends, same protocol, same ports, no reset or new connection.
@@ -480,48 +457,4 @@ fn same_flow(one: &[u8], other: &[u8]) -> bool {
         plain.then_some((ip.source(), ip.destination(), ip.protocol(), ports))
     };
     ends(one).is_some_and(|flow| ends(other) == Some(flow))
-}
-
-/// How what came out differs from the packet, from the transport header on and in addresses and protocol.
-fn difference(expected: &Expected, arrival: &Arrival) -> Option<String> {
-    let (Ok(wanted), Ok(found)) = (
-        IpPacket::parse(&expected.clean),
-        IpPacket::parse(&arrival.bytes),
-    ) else {
-        return Some("its headers cannot be read".to_owned());
-    };
-    if expected.side != arrival.side {
-        return Some("it came out on the other side".to_owned());
-    }
-    let ends = |ip: &IpPacket<'_>| (ip.source(), ip.destination(), ip.protocol());
-    if ends(&wanted) != ends(&found) {
-        return Some(format!("{:?} became {:?}", ends(&wanted), ends(&found)));
-    }
-    let (wanted_bytes, found_bytes) = (wanted.payload(), found.payload());
-    if wanted_bytes.len() != found_bytes.len() {
-        return Some(format!(
-            "{} bytes became {}",
-            wanted_bytes.len(),
-            found_bytes.len()
-        ));
-    }
-    let at = wanted_bytes
-        .iter()
-        .zip(found_bytes)
-        .position(|(wanted, found)| wanted != found)?;
-    // A rebuilt header brings full checksums: where the packet had none, or only the sum of the pseudo-header,
-    // there is a right one now. Nothing else may differ.
-    let unfinished = !matches!(checksum::verify(&wanted), Checksum::Good);
-    if unfinished {
-        let mut completed = expected.clean.clone();
-        if checksum::fill(&mut completed) == Ok(true)
-            && completed.get(wanted.header_len()..) == arrival.bytes.get(found.header_len()..)
-        {
-            return None;
-        }
-    }
-    Some(format!(
-        "byte {at} behind the IP header was {:#04x} and is {:#04x}",
-        wanted_bytes[at], found_bytes[at]
-    ))
 }

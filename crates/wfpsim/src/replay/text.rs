@@ -262,22 +262,33 @@ impl Text<'_> {
         indent: usize,
         text: &str,
     ) -> fmt::Result {
-        let mut line = start.to_owned();
-        let mut has_word = false;
-        for word in text.split_whitespace() {
-            let len = line.chars().count() + usize::from(has_word) + word.chars().count();
-            if has_word && len > self.width {
-                writeln!(f, "{}", line.trim_end())?;
-                line.clear();
-                line.extend(std::iter::repeat_n(' ', indent));
-                has_word = false;
-            }
-            let space = if has_word { " " } else { "" };
-            write!(line, "{space}{word}")?;
-            has_word = true;
-        }
-        writeln!(f, "{}", line.trim_end())
+        paragraph(f, self.width, start, indent, text)
     }
+}
+
+/// Words, with `start` before the first line and `indent` columns before the others, within `width` columns.
+pub(crate) fn paragraph(
+    f: &mut impl fmt::Write,
+    width: usize,
+    start: &str,
+    indent: usize,
+    text: &str,
+) -> fmt::Result {
+    let mut line = start.to_owned();
+    let mut has_word = false;
+    for word in text.split_whitespace() {
+        let len = line.chars().count() + usize::from(has_word) + word.chars().count();
+        if has_word && len > width {
+            writeln!(f, "{}", line.trim_end())?;
+            line.clear();
+            line.extend(std::iter::repeat_n(' ', indent));
+            has_word = false;
+        }
+        let space = if has_word { " " } else { "" };
+        write!(line, "{space}{word}")?;
+        has_word = true;
+    }
+    writeln!(f, "{}", line.trim_end())
 }
 
 const CLEAN: &str =

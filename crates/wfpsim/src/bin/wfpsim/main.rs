@@ -1,5 +1,7 @@
 //! The command line of the simulator.
 
+mod check;
+mod driver;
 #[cfg(target_arch = "x86_64")]
 mod image;
 mod input;
@@ -26,6 +28,10 @@ enum Command {
     /// Exit status: 0 clean; 2 a violation, a leak or a lost packet; 1 a file that cannot be read (a capture: after the good
     /// packets before the fault were processed) or written; 130 interrupted; 64 wrong arguments.
     Replay(replay::Arguments),
+    /// Put a driver through the conformance suite: every scenario, on several seeds.
+    ///
+    /// Exit status: 0 every scenario holds; 2 one does not; 1 the image cannot be read; 130 interrupted; 64 wrong arguments.
+    Check(check::Arguments),
     /// Describe a driver image: what it is, what it needs and registers, and what memory integrity would find in it.
     ///
     /// Exit status: 0 no finding is an error; 1 the file is no image; 2 a finding is an error. Wrong arguments: 64.
@@ -35,6 +41,10 @@ enum Command {
 
 /// The exit status for wrong arguments: EX_USAGE of sysexits.h, out of the way of what a replay can say.
 const USAGE: u8 = 64;
+/// The exit status where a file could not be read or written.
+const UNREADABLE: u8 = 1;
+/// The exit status after Ctrl-C where nothing else was wrong: 128 and the signal's number, as shells say it.
+const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -51,6 +61,7 @@ fn main() -> ExitCode {
     };
     match arguments.command {
         Command::Replay(arguments) => replay::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
         #[cfg(target_arch = "x86_64")]
         Command::Image(arguments) => image::run(&arguments),
     }

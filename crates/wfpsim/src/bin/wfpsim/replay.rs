@@ -13,9 +13,6 @@ use std::sync::atomic::Ordering;
 use indicatif::ProgressBar;
 use indicatif::ProgressStyle;
 use wfpsim::Config;
-use wfpsim::driver::Driver;
-#[cfg(target_arch = "x86_64")]
-use wfpsim::image::Image;
 use wfpsim::replay::Block;
 use wfpsim::replay::Planner;
 use wfpsim::replay::Runner;
@@ -30,15 +27,12 @@ use wfpsim_packet::host::HostGuesser;
 use wfpsim_packet::output;
 use wfpsim_packet::output::PacketWriter;
 
+use crate::driver;
 use crate::input::Input;
 use crate::interrupt;
 
 /// Captures smaller than this are through before a bar could be read: 1 MiB.
 const WORTH_A_BAR: u64 = 1 << 20;
-/// The exit status where a file could not be read or written.
-const UNREADABLE: u8 = 1;
-/// The exit status after Ctrl-C where nothing else was wrong: 128 and the signal's number, as shells say it.
-const INTERRUPTED: u8 = 130;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -62,10 +56,8 @@ pub struct Arguments {
     /// Have the driver block this remote port; with an address, only the two together.
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     block_port: Option<u16>,
-    /// Run this driver image instead of the Tollgate that is linked into wfpsim.
-    #[cfg(target_arch = "x86_64")]
-    #[arg(long, value_name = "FILE.sys")]
-    image: Option<PathBuf>,
+    #[command(flatten)]
+    driver: driver::Arguments,
     /// Print the summary as JSON.
     #[arg(long)]
     json: bool,
@@ -121,8 +113,8 @@ fn tell(arguments: &Arguments, outcome: &Outcome) -> ExitCode {
         eprintln!("wfpsim: {error}");
     }
     ExitCode::from(match summary.exit_status() {
-        0 if outcome.write_error.is_some() => UNREADABLE,
-        0 if summary.interrupted.is_some() => INTERRUPTED,
+        0 if outcome.write_error.is_some() => crate::UNREADABLE,
+        0 if summary.interrupted.is_some() => crate::INTERRUPTED,
         status => status,
     })
 }
@@ -144,7 +136,7 @@ fn replay(arguments: &Arguments) -> Result<Outcome, Failure> {
             message: format!("{}: --out would overwrite the capture", out.display()),
         });
     }
-    let driver = driver(arguments)?;
+    let driver = arguments.driver.driver()?;
     let (host, guessed) = host(arguments, &mut input)?;
     let mut reader = input.open()?;
     let mut output = arguments.out.as_deref().map(Output::create).transpose()?;
@@ -200,18 +192,6 @@ fn replay(arguments: &Arguments) -> Result<Outcome, Failure> {
         summary,
         write_error,
     })
-}
-
-/// The driver: Tollgate as it is linked, or an image.
-fn driver(arguments: &Arguments) -> Result<Driver, String> {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(path) = &arguments.image {
-        return Image::open(path)
-            .map(Driver::from)
-            .map_err(|error| error.to_string());
-    }
-    let _ = arguments;
-    Ok(wfpsim::driver::tollgate().into())
 }
 
 /// The host's addresses: as given, or as the whole capture suggests.
