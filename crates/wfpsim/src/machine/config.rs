@@ -20,6 +20,8 @@ pub struct Config {
     pub cut_at: Option<usize>,
     /// Metadata fields that no classify has: bits of `currentMetadataValues`.
     pub hidden_metadata: u32,
+    /// Which edge of its pages a block of pool stands at.
+    pub pool: SpecialPool,
     /// Another driver permits everything at every layer and takes the right to write away.
     pub hard_permit: bool,
 }
@@ -36,6 +38,7 @@ impl Config {
             faults: Faults::default(),
             cut_at: None,
             hidden_metadata: 0,
+            pool: SpecialPool::Either,
             hard_permit: false,
         }
     }
@@ -45,9 +48,22 @@ impl Config {
         Self {
             preempt: 0,
             freedom: Freedom::none(),
+            pool: SpecialPool::VerifyEnd,
             ..Self::new(0)
         }
     }
+}
+
+/// The alignments of Driver Verifier's special pool. Either finds a touch beyond its edge at once, and one beyond the other
+/// edge when the block is freed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpecialPool {
+    /// A block ends where its pages end: overruns fault.
+    VerifyEnd,
+    /// A block begins where its pages begin: underruns fault.
+    VerifyStart,
+    /// The seed chooses for each block.
+    Either,
 }
 
 /// How often, in percent, each thing happens that Windows may do and a driver must stand.

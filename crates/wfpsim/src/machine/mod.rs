@@ -15,6 +15,7 @@ pub use choice::Choices;
 pub use config::Config;
 pub use config::Faults;
 pub use config::Freedom;
+pub use config::SpecialPool;
 pub use random::Random;
 pub use scheduler::Stop;
 pub(crate) use scheduler::Woken;

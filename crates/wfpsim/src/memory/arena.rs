@@ -72,6 +72,15 @@ pub enum BlockState {
     Freed,
 }
 
+/// The edge of its pages that a block stands against. What lies beyond that edge cannot be touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edge {
+    /// The end, up to alignment: an overrun faults.
+    End,
+    /// The start: an underrun faults on the very byte.
+    Start,
+}
+
 /// One block, alive or freed.
 #[derive(Clone, Copy, Debug)]
 pub struct Block {
@@ -94,6 +103,7 @@ pub struct Block {
 /// A reserved region of address space and the blocks in it.
 pub struct Arena {
     base: NonNull<u8>,
+    /// Where the next block is looked for. Never the first page, which guards the second.
     next: Cell<usize>,
     /// By first page, so that the block of a faulting address is found by one range look-up.
     blocks: RefCell<BTreeMap<usize, Block>>,
@@ -147,7 +157,7 @@ impl Arena {
     fn over(base: NonNull<u8>) -> Self {
         Self {
             base,
-            next: Cell::new(0),
+            next: Cell::new(PAGE),
             blocks: RefCell::new(BTreeMap::new()),
             live: Cell::new(0),
             live_span: Cell::new(0),
@@ -170,6 +180,22 @@ impl Arena {
         object: ObjectId,
         zeroed: bool,
     ) -> NonNull<u8> {
+        self.allocate_at(Edge::End, size, purpose, object, zeroed)
+    }
+
+    /// The same, against the edge that is asked for.
+    ///
+    /// # Panics
+    ///
+    /// As above.
+    pub fn allocate_at(
+        &self,
+        edge: Edge,
+        size: usize,
+        purpose: Purpose,
+        object: ObjectId,
+        zeroed: bool,
+    ) -> NonNull<u8> {
         let body = size.max(1).next_multiple_of(PAGE);
         let span = body + PAGE;
         let slot = self.take_slot(span);
@@ -179,10 +205,14 @@ impl Arena {
         } else {
             size.next_multiple_of(8)
         };
-        let start = slot + body - aligned.max(8);
+        let start = match edge {
+            Edge::End => slot + body - aligned.max(8),
+            // The page before is untouchable: a guard page, or nobody's.
+            Edge::Start => slot,
+        };
         let head = start - slot;
         // SAFETY: [slot, slot + body) was just made readable and writable and belongs to nobody else; the three
-        // ranges written lie inside it, as start + aligned == slot + body.
+        // ranges written lie inside it, as slot <= start and start + size <= slot + body.
         unsafe {
             std::ptr::write_bytes((start - head) as *mut u8, SLACK, head);
             std::ptr::write_bytes(
@@ -313,7 +343,7 @@ impl Arena {
         let mut blocks = self.blocks.borrow_mut();
         for _ in 0..=blocks.len() + 1 {
             if self.next.get() + span > walk {
-                self.next.set(0);
+                self.next.set(PAGE);
             }
             let slot = base + self.next.get();
             // Freed blocks in the way are forgotten; a live one is stepped over.
@@ -432,6 +462,37 @@ mod tests {
             Some(found.start),
             "the guard page is its own"
         );
+    }
+
+    #[test]
+    fn a_block_at_the_start_of_its_pages_has_a_page_before_it_that_cannot_be_touched() {
+        let arena = Arena::new();
+        for size in [1, 20, PAGE, PAGE + 1] {
+            let block = arena.allocate_at(
+                Edge::Start,
+                size,
+                Purpose::Pool(*b"Test"),
+                ObjectId(1),
+                true,
+            );
+            let start = block.as_ptr() as usize;
+            assert_eq!(start % PAGE, 0);
+            assert!(arena.contains(start - 1), "it is nobody else's");
+            let before = arena.find(start - 1);
+            assert!(before.is_none_or(|before| start - 1 >= before.slot + before.span - PAGE));
+            assert_eq!(
+                arena.nearest(start - 1).map(|block| block.start),
+                Some(start),
+                "the byte before it is told as its own underrun"
+            );
+            let found = arena.find_exact(start).expect("the block is known");
+            assert_eq!(damage_at_free(&found), None);
+            if size % PAGE != 0 {
+                // SAFETY: the byte behind the block lies in its last page.
+                unsafe { *block.as_ptr().add(size) = 0 };
+                assert_eq!(damage_at_free(&found), Some(start + size));
+            }
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod fault;
 pub use arena::Arena;
 pub use arena::Block;
 pub use arena::BlockState;
+pub use arena::Edge;
 pub use arena::Purpose;
 pub(crate) use arena::damage_at_free;
 pub use fault::Access;

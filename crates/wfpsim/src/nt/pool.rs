@@ -3,9 +3,12 @@
 use std::ffi::c_void;
 
 use crate::machine::Kernel;
+use crate::machine::Random;
+use crate::machine::SpecialPool;
 use crate::machine::irql;
 use crate::memory::Block;
 use crate::memory::BlockState;
+use crate::memory::Edge;
 use crate::memory::Purpose;
 use crate::memory::damage_at_free;
 use crate::verifier::ObjectId;
@@ -48,7 +51,8 @@ pub(super) fn allocate(kernel: &Kernel, flags: u64, size: usize, tag: u32) -> *m
         "pool block of {size} bytes, tag '{}'",
         tag.escape_ascii()
     ));
-    let block = kernel.arena.allocate(
+    let block = kernel.arena.allocate_at(
+        edge(kernel, object),
         size,
         Purpose::Pool(tag),
         object,
@@ -56,6 +60,23 @@ pub(super) fn allocate(kernel: &Kernel, flags: u64, size: usize, tag: u32) -> *m
     );
     kernel.note(object, "allocated");
     block.as_ptr().cast()
+}
+
+/// Where a block stands in its pages. The seed's own stream is not asked: which byte lies beside a block decides nothing
+/// that a correct driver could see.
+fn edge(kernel: &Kernel, object: ObjectId) -> Edge {
+    match kernel.config.pool {
+        SpecialPool::VerifyEnd => Edge::End,
+        SpecialPool::VerifyStart => Edge::Start,
+        SpecialPool::Either => {
+            let number = u64::from(object.0) << 32;
+            if Random::new(kernel.config.seed ^ number).percent(50) {
+                Edge::Start
+            } else {
+                Edge::End
+            }
+        }
+    }
 }
 
 pub(super) fn free_untagged(kernel: &Kernel, block: *mut c_void) {
@@ -175,8 +196,8 @@ fn check_damage(kernel: &Kernel, block: &Block) {
     if let Some(damaged) = damage_at_free(block) {
         let offset = damaged.wrapping_sub(block.start) as isize;
         let summary = format!(
-            "byte {offset} of {}, which has {} bytes, was written",
-            block.purpose, block.size
+            "byte {offset} of {} at {:#x}, which has {} bytes, was written",
+            block.purpose, block.start, block.size
         );
         let parameters = [
             block.start as u64,

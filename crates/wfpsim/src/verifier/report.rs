@@ -166,18 +166,20 @@ impl Violation {
                 code::PAGE_FAULT_IN_FREED_SPECIAL_POOL,
                 "C-61",
                 format!(
-                    "{verb} byte {} of {} after it was freed",
+                    "{verb} byte {} of {} at {:#x} after it was freed",
                     fault.address.wrapping_sub(block.start) as isize,
-                    block.purpose
+                    block.purpose,
+                    block.start
                 ),
             ),
             Some(block) => (
                 code::PAGE_FAULT_BEYOND_END_OF_ALLOCATION,
                 "C-61",
                 format!(
-                    "{verb} byte {} of {}, which has {} bytes",
+                    "{verb} byte {} of {} at {:#x}, which has {} bytes",
                     fault.address.wrapping_sub(block.start) as isize,
                     block.purpose,
+                    block.start,
                     block.size
                 ),
             ),
