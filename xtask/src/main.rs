@@ -45,6 +45,10 @@ enum Task {
 }
 
 fn main() -> ExitCode {
+    // Cargo and rustc start this program too, while it builds the image.
+    if let Some(code) = image::play() {
+        return code;
+    }
     let args = Args::parse();
     let outcome = match args.task {
         Task::Image(args) => image::run(root(), &args),

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::Arch;
 use super::toolchain::Toolchain;
+use super::{Arch, compiler};
 
 /// What was built.
 pub struct Built {
@@ -17,13 +17,19 @@ pub struct Built {
     pub symbols: PathBuf,
 }
 
-/// Builds the image into `target/image/<arch>`.
+/// Builds the image of the sources at `root` into `image/<arch>` of a target directory.
 ///
 /// # Errors
 ///
 /// If Cargo cannot be run or fails, or what it made cannot be copied.
-pub fn build(root: &Path, arch: Arch, toolchain: &Toolchain, locked: bool) -> Result<Built> {
-    let target_dir = super::target_dir(root)?.join("image");
+pub fn build(
+    root: &Path,
+    target_dir: &Path,
+    arch: Arch,
+    toolchain: &Toolchain,
+    locked: bool,
+) -> Result<Built> {
+    let (base_dir, target_dir) = (target_dir, target_dir.join("image"));
     let work_dir = target_dir.join("build");
 
     let mut cargo = toolchain.cargo();
@@ -46,9 +52,19 @@ pub fn build(root: &Path, arch: Arch, toolchain: &Toolchain, locked: bool) -> Re
     if locked {
         cargo.arg("--locked");
     }
-    for setting in settings(root, arch, toolchain, env::home_dir().as_deref()) {
+    for setting in settings(arch, &compiler::own_path()?) {
         cargo.arg("--config").arg(setting);
     }
+    // Panic locations and the PDB name source files; neither the checkout's place nor the user's name is anybody's business. The
+    // later of two prefixes that fit is the one that is used.
+    let home = env::home_dir().unwrap_or_default();
+    let mut remap = vec![
+        (home.as_path(), "/home"),
+        (root, "/tollgate"),
+        (base_dir, "/tollgate/target"),
+    ];
+    remap.retain(|(from, _)| !from.as_os_str().is_empty());
+    cargo.envs(compiler::environment(toolchain.linker(), &remap)?);
     let status = cargo
         .status()
         .with_context(|| format!("cannot run {:?}", cargo.get_program()))?;
@@ -75,28 +91,14 @@ pub fn build(root: &Path, arch: Arch, toolchain: &Toolchain, locked: bool) -> Re
 }
 
 /// Settings of Cargo in the form of its `--config` option.
-fn settings(root: &Path, arch: Arch, toolchain: &Toolchain, home: Option<&Path>) -> Vec<String> {
+fn settings(arch: Arch, linker: &Path) -> Vec<String> {
     let target = arch.target();
-    let mut flags = vec!["-Clinker-flavor=lld-link".to_owned()];
-    // Panic locations and the PDB name source files; neither the checkout's place nor the user's name is anybody's business. The
-    // later of two prefixes that fit is the one that is used.
-    if let Some(home) = home {
-        flags.push(format!("--remap-path-prefix={}=/home", home.display()));
-    }
-    flags.push(format!("--remap-path-prefix={}=/tollgate", root.display()));
     vec![
         format!(
             "target.{target}.linker={}",
-            quoted(&toolchain.linker().display().to_string())
+            quoted(&linker.display().to_string())
         ),
-        format!(
-            "target.{target}.rustflags=[{}]",
-            flags
-                .iter()
-                .map(|flag| quoted(flag))
-                .collect::<Vec<_>>()
-                .join(",")
-        ),
+        format!("target.{target}.rustflags=[\"-Clinker-flavor=lld-link\"]"),
     ]
 }
 
@@ -111,32 +113,16 @@ mod tests {
 
     #[test]
     fn every_setting_is_toml_that_says_what_was_meant() {
-        let toolchain = Toolchain::Active {
-            version: "rustc".into(),
-            linker: r"C:\rust\rust-lld.exe".into(),
-        };
-        let settings = settings(
-            Path::new(r"C:\src\tollgate"),
-            Arch::X86_64,
-            &toolchain,
-            Some(Path::new(r"C:\Users\me")),
-        );
+        let settings = settings(Arch::X86_64, Path::new(r"C:\tollgate\xtask.exe"));
         let parsed: toml::Table = settings.join("\n").parse().expect("TOML");
         let target = &parsed["target"]["x86_64-pc-windows-msvc"];
-        assert_eq!(target["linker"].as_str(), Some(r"C:\rust\rust-lld.exe"));
+        assert_eq!(target["linker"].as_str(), Some(r"C:\tollgate\xtask.exe"));
         let flags: Vec<_> = target["rustflags"]
             .as_array()
             .unwrap()
             .iter()
             .map(|flag| flag.as_str().unwrap())
             .collect();
-        assert_eq!(
-            flags,
-            [
-                "-Clinker-flavor=lld-link",
-                r"--remap-path-prefix=C:\Users\me=/home",
-                r"--remap-path-prefix=C:\src\tollgate=/tollgate"
-            ]
-        );
+        assert_eq!(flags, ["-Clinker-flavor=lld-link"]);
     }
 }

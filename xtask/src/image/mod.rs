@@ -4,6 +4,8 @@ mod allowed;
 mod arch;
 mod build;
 mod check;
+mod compiler;
+mod reproduce;
 #[cfg(test)]
 mod sample;
 mod toolchain;
@@ -16,6 +18,7 @@ use anyhow::{Context, Result, bail};
 pub use arch::Arch;
 pub use build::Built;
 pub use check::check;
+pub use compiler::play;
 #[cfg(test)]
 pub use sample::Sample;
 pub use toolchain::NoToolchain;
@@ -29,8 +32,11 @@ pub struct Args {
     /// Refuse to change image/Cargo.lock
     #[arg(long)]
     locked: bool,
+    /// Build it a second time, from a copy of the sources at another path, and compare byte for byte
+    #[arg(long)]
+    reproducible: bool,
     /// Build nothing: check this image
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "reproducible")]
     check: Option<PathBuf>,
 }
 
@@ -40,11 +46,15 @@ pub struct Args {
 ///
 /// [`NoToolchain`] if nothing here can build it; otherwise what failed.
 pub fn run(root: &Path, args: &Args) -> Result<()> {
-    let image = match &args.check {
-        Some(image) => image.clone(),
-        None => make(root, args.arch, args.locked)?.image,
-    };
-    report(&image, args.arch)
+    if let Some(image) = &args.check {
+        return report(image, args.arch);
+    }
+    let built = make(root, args.arch, args.locked)?;
+    report(&built.image, args.arch)?;
+    if args.reproducible {
+        reproduce::check(root, args.arch, &toolchain::find(args.arch)?, &built)?;
+    }
+    Ok(())
 }
 
 /// Builds the image with what the machine has, and says what that was.
@@ -55,7 +65,7 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
 pub fn make(root: &Path, arch: Arch, locked: bool) -> Result<Built> {
     let toolchain = toolchain::find(arch)?;
     println!("toolchain: {toolchain}");
-    let built = build::build(root, arch, &toolchain, locked)?;
+    let built = build::build(root, &target_dir(root)?, arch, &toolchain, locked)?;
     for file in [&built.image, &built.symbols] {
         println!("{}: {} bytes", file.display(), size(file)?);
     }
@@ -76,7 +86,8 @@ pub fn target_dir(root: &Path) -> Result<PathBuf> {
 /// [`NoToolchain`] if nothing here can build it; otherwise what failed.
 pub fn symbols(root: &Path) -> Result<PathBuf> {
     let toolchain = toolchain::find(Arch::X86_64)?;
-    Ok(build::build(root, Arch::X86_64, &toolchain, true)?.symbols)
+    let target_dir = target_dir(root)?;
+    Ok(build::build(root, &target_dir, Arch::X86_64, &toolchain, true)?.symbols)
 }
 
 /// Prints what the image is and what is wrong with it.
