@@ -36,7 +36,7 @@ pub struct Arguments {
     #[arg(long, value_name = "K")]
     case: Option<u64>,
     #[command(flatten)]
-    driver: driver::Arguments,
+    driver: driver::Which,
     /// List the scenarios and what they are, and run none.
     #[arg(long)]
     list: bool,

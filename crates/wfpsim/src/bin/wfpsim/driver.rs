@@ -9,14 +9,14 @@ use wfpsim::image::Image;
 
 /// The driver, as the command line names it.
 #[derive(clap::Args)]
-pub struct Arguments {
+pub struct Which {
     /// Run this driver image instead of the Tollgate that is linked into wfpsim.
     #[cfg(target_arch = "x86_64")]
     #[arg(long, value_name = "FILE.sys")]
     pub image: Option<PathBuf>,
 }
 
-impl Arguments {
+impl Which {
     /// Tollgate as it is linked, or an image.
     pub fn driver(&self) -> Result<Driver, String> {
         #[cfg(target_arch = "x86_64")]

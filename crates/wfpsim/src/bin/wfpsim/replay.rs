@@ -57,7 +57,7 @@ pub struct Arguments {
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     block_port: Option<u16>,
     #[command(flatten)]
-    driver: driver::Arguments,
+    driver: driver::Which,
     /// Print the summary as JSON.
     #[arg(long)]
     json: bool,
