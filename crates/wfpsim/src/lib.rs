@@ -22,6 +22,7 @@ mod ndis;
 mod nt;
 pub mod replay;
 pub mod stack;
+mod text;
 pub mod verifier;
 mod wdf;
 

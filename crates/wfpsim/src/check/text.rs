@@ -6,7 +6,7 @@ use super::scenario::Scenario;
 use super::suite::Failed;
 use super::suite::Line;
 use super::suite::Summary;
-use crate::replay::text::paragraph;
+use crate::text::paragraph;
 
 /// Columns of the numbers, and of the verdict.
 const SEEDS: usize = 6;

@@ -1,7 +1,6 @@
 //! The summary for people.
 
 use std::fmt;
-use std::fmt::Write as _;
 
 use tollgate_abi::Counter;
 use tollgate_abi::Group;
@@ -9,13 +8,13 @@ use tollgate_abi::Group;
 use super::reasons;
 use super::run::DriverCounter;
 use super::summary::Summary;
+use crate::text::WIDTH;
+use crate::text::paragraph;
 
 /// How many lost packets are told one by one.
 const LOST_TOLD: usize = 10;
 /// How many violations are told one by one; the first is mostly the cause of the others.
 const VIOLATIONS_TOLD: usize = 5;
-/// Columns where nothing is known of the terminal.
-const WIDTH: usize = 80;
 /// Columns of a name in a row.
 const NAME: usize = 18;
 /// Columns of a counter's name.
@@ -264,31 +263,6 @@ impl Text<'_> {
     ) -> fmt::Result {
         paragraph(f, self.width, start, indent, text)
     }
-}
-
-/// Words, with `start` before the first line and `indent` columns before the others, within `width` columns.
-pub(crate) fn paragraph(
-    f: &mut impl fmt::Write,
-    width: usize,
-    start: &str,
-    indent: usize,
-    text: &str,
-) -> fmt::Result {
-    let mut line = start.to_owned();
-    let mut has_word = false;
-    for word in text.split_whitespace() {
-        let len = line.chars().count() + usize::from(has_word) + word.chars().count();
-        if has_word && len > width {
-            writeln!(f, "{}", line.trim_end())?;
-            line.clear();
-            line.extend(std::iter::repeat_n(' ', indent));
-            has_word = false;
-        }
-        let space = if has_word { " " } else { "" };
-        write!(line, "{space}{word}")?;
-        has_word = true;
-    }
-    writeln!(f, "{}", line.trim_end())
 }
 
 const CLEAN: &str =

@@ -133,9 +133,11 @@ fn print(text: &str) {
 fn check(arguments: &Arguments, scenarios: Vec<&'static Scenario>) -> Result<u8, String> {
     let stop = interrupt::flag()?;
     let driver = arguments.driver.driver()?;
-    let width = terminal_size::terminal_size_of(std::io::stdout());
-    let width = width.map(|(width, _)| usize::from(width.0));
-    let table = Table::new(width, &scenarios, &arguments.driver.options());
+    let table = Table::new(
+        crate::terminal::width(),
+        &scenarios,
+        &arguments.driver.options(),
+    );
     let settings = Settings {
         scenarios,
         seed: arguments.seed,

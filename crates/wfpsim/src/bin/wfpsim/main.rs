@@ -7,6 +7,8 @@ mod image;
 mod input;
 mod interrupt;
 mod replay;
+mod rules;
+mod terminal;
 
 use std::process::ExitCode;
 
@@ -32,6 +34,11 @@ enum Command {
     ///
     /// Exit status: 0 every scenario holds; 2 one does not; 1 the image cannot be read; 130 interrupted; 64 wrong arguments.
     Check(check::Arguments),
+    /// List the rules that a driver is verified by; with numbers, tell those in full.
+    ///
+    /// Of each: what is at stake, whether Windows itself would notice, and the mistake that shows that it is checked, or why it is
+    /// not. Exit status: 0; 64 wrong arguments or no such rule.
+    Rules(rules::Arguments),
     /// Describe a driver image: what it is, what it needs and registers, and what memory integrity would find in it.
     ///
     /// Exit status: 0 no finding is an error; 1 the file is no image; 2 a finding is an error. Wrong arguments: 64.
@@ -62,6 +69,7 @@ fn main() -> ExitCode {
     match arguments.command {
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Rules(arguments) => rules::run(&arguments),
         #[cfg(target_arch = "x86_64")]
         Command::Image(arguments) => image::run(&arguments),
     }

@@ -98,9 +98,9 @@ fn tell(arguments: &Arguments, outcome: &Outcome) -> ExitCode {
     let text = if arguments.json {
         format!("{:#}\n", json::summary(summary))
     } else {
-        let width = terminal_size::terminal_size_of(std::io::stdout());
-        let width = width.map_or(80, |(width, _)| usize::from(width.0));
-        summary.text(width).to_string()
+        summary
+            .text(crate::terminal::width().unwrap_or(80))
+            .to_string()
     };
     // A reader that went away (head, less) is no fault of the replay; its verdict stands.
     let _ = std::io::stdout().write_all(text.as_bytes());

@@ -12,10 +12,15 @@ mod a_registration;
 mod b;
 mod c;
 mod d;
+pub mod json;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::fmt;
+
+pub use text::Full;
+pub use text::Table;
 
 /// One rule of the contract.
 #[derive(Debug)]
@@ -159,5 +164,68 @@ impl Rule {
     /// Where the contract says it.
     pub fn contract(&self) -> String {
         format!("docs/contract.md, {}", self.id)
+    }
+
+    /// The numbers nearest to one that is not there: those that differ least, five of them.
+    pub fn near(id: &str) -> Vec<&'static str> {
+        let wanted = id.to_ascii_uppercase();
+        let mut ids: Vec<_> = Self::all().map(|rule| rule.id).collect();
+        ids.sort_by_key(|id| distance(id, &wanted));
+        ids.truncate(5);
+        ids
+    }
+}
+
+/// In how many letters two numbers differ (Levenshtein's distance).
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (number, letter) in one.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = number + 1;
+        for (column, against) in other.bytes().enumerate() {
+            let replaced = diagonal + usize::from(letter != against);
+            diagonal = row[column + 1];
+            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[other.len()]
+}
+
+/// How many rules there are, and what becomes of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// All.
+    pub rules: usize,
+    /// Those that are checked, shown by a mistake.
+    pub tested: usize,
+    /// The mistakes.
+    pub mistakes: usize,
+    /// Those that are not checked.
+    pub not_checked: usize,
+    /// Those of them that state a fact.
+    pub facts: usize,
+    /// Those that no mistake shows yet.
+    pub open: usize,
+}
+
+impl Counts {
+    /// Of the whole table.
+    pub fn of_all() -> Self {
+        let mut counts = Self::default();
+        for rule in Rule::all() {
+            counts.rules += 1;
+            match rule.check {
+                Check::Tested { by } => {
+                    counts.tested += 1;
+                    counts.mistakes += by.len();
+                }
+                Check::NotChecked { .. } => {
+                    counts.not_checked += 1;
+                    counts.facts += usize::from(rule.severity == Severity::Fact);
+                }
+                Check::Open => counts.open += 1,
+            }
+        }
+        counts
     }
 }
