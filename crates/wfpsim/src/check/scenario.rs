@@ -74,7 +74,7 @@ pub struct Scenario {
     pub seeds: u64,
     /// Its cases.
     pub cases: Cases,
-    /// What the machine must be like for a case; the seed and everything else is there already.
+    /// What the machine must be like for a case. It comes with the seed and every freedom.
     pub config: fn(&mut Config, Case),
     /// What happens. The driver is not loaded yet; whatever is still loaded at the end is unloaded and judged.
     pub story: fn(&mut Bench<'_>),

@@ -3,7 +3,7 @@
 use wfp_sys::fwps::FWPS_TRANSPORT_SEND_PARAMS0;
 use wfp_sys::ndis::NET_BUFFER_LIST;
 
-use crate::exports::call_driver;
+use super::completion::Completion;
 use crate::machine::Kernel;
 use crate::machine::irql;
 use crate::memory::BlockState;
@@ -307,47 +307,28 @@ fn hand_over(
         handle.pending += 1;
     }
     kernel.note(ledger, what);
-    let (list_address, context) = (list as usize, completion_context as usize);
+    let completion = Completion {
+        handle,
+        list: list as usize,
+        ledger,
+        function: completion,
+        context: completion_context as usize,
+    };
     let through = move |kernel: &Kernel| {
-        let list = list_address as *mut NET_BUFFER_LIST;
-        let thread = kernel.running();
-        let before = thread.irql.get();
+        let list = completion.list as *mut NET_BUFFER_LIST;
+        let before = kernel.irql();
         kernel.set_irql(irql::DISPATCH);
-        let result = process(kernel, list);
-        // completions come at any IRQL up to DISPATCH_LEVEL; the argument says when it is certain.
-        let at_dispatch = before == irql::DISPATCH || kernel.random.percent(50);
-        if !at_dispatch {
+        let freedom = &kernel.config.freedom;
+        let result = if kernel.random.percent(freedom.failed_injection) {
+            crate::stack::drop_injected(kernel, list)
+        } else {
+            process(kernel, list)
+        };
+        if kernel.random.percent(freedom.late_completion) {
             kernel.set_irql(before);
-        }
-        kernel.ndis.with_mut(list, |list| list.fate = Fate::Driver);
-        kernel.note(ledger, format!("completed with status {result:#010x}"));
-        // SAFETY: the clone is alive until the driver frees it.
-        unsafe { (*list).Status = result };
-        if let Some(handle) = kernel.fwp.injection_handles.borrow_mut().get_mut(&handle) {
-            handle.completing.push(thread.id);
-        }
-        let (irql, locks) = (thread.irql.get(), thread.locks.borrow().len());
-        call_driver!(
-            kernel,
-            completion,
-            fn(*mut std::ffi::c_void, *mut NET_BUFFER_LIST, u8),
-            context as *mut _,
-            list,
-            u8::from(at_dispatch)
-        );
-        super::check_return(
-            kernel,
-            "A-44",
-            "an injection's completion function",
-            irql,
-            locks,
-        );
-        kernel.set_irql(before);
-        if let Some(handle) = kernel.fwp.injection_handles.borrow_mut().get_mut(&handle) {
-            handle.pending -= 1;
-            if let Some(index) = handle.completing.iter().rposition(|&id| id == thread.id) {
-                handle.completing.swap_remove(index);
-            }
+            completion.call_late(kernel, result);
+        } else {
+            completion.call(kernel, before, result);
         }
     };
     let queue = queues::Name::Injected(handle);

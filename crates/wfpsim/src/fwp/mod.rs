@@ -4,6 +4,7 @@ mod arbitration;
 mod arguments;
 mod bfe;
 mod callouts;
+mod completion;
 mod construct;
 mod engine;
 mod handles;

@@ -75,6 +75,11 @@ pub struct Freedom {
     pub odd_retreat: u8,
     /// An injection's completion runs before the injecting call returns.
     pub inline_completion: u8,
+    /// An injection's completion comes long after the stack is done with the packet: seconds later, or when the injection
+    /// handle is destroyed. Only the conformance suite and tests ask for this.
+    pub late_completion: u8,
+    /// The stack drops an injected packet, and its completion says so. Only the conformance suite and tests ask for this.
+    pub failed_injection: u8,
     /// A packet's bytes are spread over more than one MDL, cut anywhere.
     pub split_mdls: u8,
     /// Several outbound packets of one flow share one NBL.
@@ -94,6 +99,9 @@ impl Freedom {
             audit_retreat: 40,
             odd_retreat: 0,
             inline_completion: 30,
+            // Switched off, so that a seed means what it meant before there were these two.
+            late_completion: 0,
+            failed_injection: 0,
             split_mdls: 40,
             batch_sends: 40,
             reauthorize: 5,
@@ -108,6 +116,8 @@ impl Freedom {
             audit_retreat: 0,
             odd_retreat: 0,
             inline_completion: 0,
+            late_completion: 0,
+            failed_injection: 0,
             split_mdls: 0,
             batch_sends: 0,
             reauthorize: 0,

@@ -220,8 +220,29 @@ impl Kernel {
         spins
     }
 
+    /// Whether no thread is ready: each waits, or none is left.
+    pub(crate) fn is_idle(&self) -> bool {
+        let threads = self.threads.borrow();
+        threads.iter().all(|thread| {
+            let wait = thread.wait.borrow();
+            wait.as_ref().is_some_and(|wait| {
+                !(wait.ready)(self) && wait.deadline.is_none_or(|deadline| deadline > self.now())
+            })
+        })
+    }
+
+    /// Lets the clock run on for so long without any thread, and gives every deadline as much.
+    pub(crate) fn sleep(&self, asleep: Time) {
+        self.clock.set(self.now() + asleep);
+        for thread in self.threads.borrow().iter() {
+            if let Some(wait) = thread.wait.borrow_mut().as_mut() {
+                wait.deadline = wait.deadline.map(|deadline| deadline + asleep);
+            }
+        }
+    }
+
     /// The earliest deadline of a waiting thread.
-    fn next_deadline(&self) -> Option<Time> {
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
         self.threads
             .borrow()
             .iter()

@@ -145,6 +145,18 @@ impl super::State {
     }
 }
 
+impl super::State {
+    /// The stack's own lists that a reference or a clone of the driver's still keeps alive, with the packets in each.
+    pub(crate) fn kept_originals(&self) -> Vec<(ObjectId, Vec<u64>)> {
+        let lists = self.lists.borrow();
+        let kept = lists.values().filter(|list| {
+            list.kind == Kind::Original && (list.references > 0 || list.children > 0)
+        });
+        kept.map(|list| (list.ledger, list.packets.clone()))
+            .collect()
+    }
+}
+
 /// Looks a list up for a function of the platform, or stops the machine with what a driver's mistake with it would bring.
 pub(crate) fn require(
     kernel: &Kernel,

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use wfp_sys::consts;
 use wfpsim_packet::IpPacket;
 use wfpsim_packet::Transport;
 use wfpsim_packet::transport::Header;
@@ -43,10 +44,20 @@ pub(super) enum State {
     Connecting,
     /// Packets pass.
     Authorized,
-    /// To be authorized again at the next packet.
-    Reauthorize,
+    /// To be authorized again at the next packet, for this FWP_CONDITION_REAUTHORIZE_REASON_*.
+    Reauthorize(u32),
     /// The connect was refused; whoever waited for it takes the flow away.
     Refused,
+}
+
+impl State {
+    /// Why a packet of a flow in this state is to be authorized.
+    pub fn reason(self) -> u32 {
+        match self {
+            Self::Reauthorize(reason) => reason,
+            _ => consts::FWP_CONDITION_REAUTHORIZE_REASON_POLICY_CHANGE,
+        }
+    }
 }
 
 /// One flow.
@@ -190,6 +201,15 @@ impl super::State {
     pub(super) fn remove_flow(&self, key: &Key) {
         self.flows.borrow_mut().remove(key);
     }
+
+    /// Every authorized flow is authorized again at its next packet, for this reason.
+    pub(super) fn reauthorize_all(&self, reason: u32) {
+        for flow in self.flows.borrow_mut().values_mut() {
+            if flow.state == State::Authorized {
+                flow.state = State::Reauthorize(reason);
+            }
+        }
+    }
 }
 
 /// Makes a flow of which the first packet seen is from its middle: it was there before the capture, or before the driver,
@@ -200,7 +220,8 @@ pub(super) fn adopt(kernel: &Kernel, key: Key) {
     } else {
         Role::Client
     };
-    kernel.stack.set_flow(key, role, State::Reauthorize);
+    let reason = consts::FWP_CONDITION_REAUTHORIZE_REASON_POLICY_CHANGE;
+    kernel.stack.set_flow(key, role, State::Reauthorize(reason));
 }
 
 /// Lets the seed change policy, so that authorized flows are authorized again.
@@ -209,7 +230,7 @@ pub(super) fn maybe_reauthorize(kernel: &Kernel, key: &Key) {
         && let Some(flow) = kernel.stack.flows.borrow_mut().get_mut(key)
         && flow.state == State::Authorized
     {
-        flow.state = State::Reauthorize;
+        flow.state = State::Reauthorize(consts::FWP_CONDITION_REAUTHORIZE_REASON_POLICY_CHANGE);
     }
 }
 

@@ -6,6 +6,7 @@
 mod account;
 mod flow;
 mod layers;
+mod power;
 pub(crate) mod queues;
 mod receive;
 mod send;
@@ -27,8 +28,13 @@ pub use send::Transmitted;
 pub(crate) use receive::receive_injected;
 pub(crate) use send::send_injected;
 
+use wfp_sys::consts;
+use wfp_sys::ndis::NET_BUFFER_LIST;
+
 use crate::machine::Kernel;
 use crate::machine::Machine;
+use crate::nt::NtStatus;
+use crate::nt::status;
 
 /// The interface that everything arrives on and leaves by.
 pub const INTERFACE_INDEX: u32 = 12;
@@ -48,6 +54,8 @@ pub struct State {
     arrivals: RefCell<Vec<Arrival>>,
     counts: RefCell<Counts>,
     next_endpoint: Cell<u64>,
+    /// The adapters are paused or asleep.
+    paused: Cell<bool>,
 }
 
 impl Machine {
@@ -83,10 +91,20 @@ impl Machine {
 
     /// Policy changed: every flow is authorized again at its next packet.
     pub fn change_policy(&self) {
-        for flow in self.kernel().stack.flows.borrow_mut().values_mut() {
-            if flow.state == flow::State::Authorized {
-                flow.state = flow::State::Reauthorize;
-            }
+        self.reauthorize(consts::FWP_CONDITION_REAUTHORIZE_REASON_POLICY_CHANGE);
+    }
+
+    /// Every flow is authorized again at its next packet, for the reason that the classify is told:
+    /// FWP_CONDITION_REAUTHORIZE_REASON_*, of which IPsec's new keys are IPSEC_PROPERTIES_CHANGED.
+    pub fn reauthorize(&self, reason: u32) {
+        self.kernel().stack.reauthorize_all(reason);
+    }
+
+    /// The endpoint that sends or receives this packet is closed, if it is open: handles of it that callouts remember are
+    /// stale.
+    pub fn close_endpoint(&self, packet: &[u8], side: Side) {
+        if let Ok(shape) = flow::Shape::of(packet, side == Side::Inbound) {
+            self.kernel().stack.remove_flow(&shape.key);
         }
     }
 
@@ -94,6 +112,17 @@ impl Machine {
     pub fn close_endpoints(&self) {
         self.kernel().stack.flows.borrow_mut().clear();
     }
+}
+
+/// The stack drops a packet that a driver injected, for a reason of its own. The status is what its completion says.
+pub(crate) fn drop_injected(kernel: &Kernel, list: *mut NET_BUFFER_LIST) -> NtStatus {
+    let packets = kernel.ndis.with(list, |list| list.packets.clone());
+    kernel.count(|counts| counts.reinjected += 1);
+    for packet in packets.unwrap_or_default() {
+        kernel.with_packet(packet, |packet| packet.injected += 1);
+        kernel.set_fate(packet, Fate::Dropped("injection_failed"));
+    }
+    status::INSUFFICIENT_RESOURCES
 }
 
 impl Kernel {

@@ -108,6 +108,10 @@ enum Passed {
 pub(super) fn arrive(kernel: &Kernel, received: Received) -> u64 {
     let shape = Shape::of(&received.clean, true);
     let number = kernel.open_account(Side::Inbound, received.clean.clone(), false);
+    if kernel.stack.paused.get() {
+        kernel.set_fate(number, Fate::Dropped(super::power::PAUSED));
+        return number;
+    }
     match shape {
         Ok(shape) => {
             let job = move |kernel: &Kernel| receive(kernel, number, shape, received, false);
@@ -347,7 +351,7 @@ fn climb(kernel: &Kernel, inbound: &Inbound, list: *mut NET_BUFFER_LIST) {
         audit_retreat(kernel, inbound, list, outcome);
         return;
     }
-    if required && authorize(kernel, inbound, list, state.map(|(role, _, _)| role)) == Passed::No {
+    if required && authorize(kernel, inbound, list, state) == Passed::No {
         return;
     }
     if outcome.callouts > 0
@@ -363,7 +367,7 @@ fn authorize(
     kernel: &Kernel,
     inbound: &Inbound,
     list: *mut NET_BUFFER_LIST,
-    role: Option<Role>,
+    known: Option<(Role, FlowState, u64)>,
 ) -> Passed {
     let key = inbound.shape.key;
     let mut ask = Ask::new(&inbound.shape, list);
@@ -380,14 +384,14 @@ fn authorize(
         .stack
         .flow_state(&key)
         .map_or_else(|| kernel.stack.new_endpoint(), |(_, _, endpoint)| endpoint);
-    let outcome = match role {
-        Some(Role::Client) => {
-            ask.reason = consts::FWP_CONDITION_REAUTHORIZE_REASON_POLICY_CHANGE;
+    let outcome = match known {
+        Some((Role::Client, state, _)) => {
+            ask.reason = state.reason();
             ask.connect(kernel)
         }
-        Some(Role::Server) => {
+        Some((Role::Server, state, _)) => {
             ask.ip_header = Some(inbound.ip_header);
-            ask.reason = consts::FWP_CONDITION_REAUTHORIZE_REASON_POLICY_CHANGE;
+            ask.reason = state.reason();
             ask.recv_accept(kernel)
         }
         None => {
@@ -409,9 +413,8 @@ fn authorize(
         });
     }
     if outcome.action == Action::Permit {
-        kernel
-            .stack
-            .set_flow(key, role.unwrap_or(Role::Server), FlowState::Authorized);
+        let role = known.map_or(Role::Server, |(role, _, _)| role);
+        kernel.stack.set_flow(key, role, FlowState::Authorized);
         return Passed::Yes;
     }
     settle(kernel, inbound.packet, list, outcome);

@@ -219,14 +219,15 @@ fn authorize(kernel: &Kernel, outbound: &Outbound, list: *mut NET_BUFFER_LIST, l
                 }
                 continue;
             }
-            Some((role, FlowState::Reauthorize, endpoint)) => {
+            Some((role, FlowState::Reauthorize(reason), endpoint)) => {
                 // TCP shows no packet at CONNECT.
                 let shown = if is_tcp && role == Role::Client {
                     std::ptr::null_mut()
                 } else {
                     list
                 };
-                (shown, reauthorize(kernel, outbound, shown, role, endpoint))
+                let again = (role, reason, endpoint);
+                (shown, reauthorize(kernel, outbound, shown, again))
             }
             None if is_tcp && !outbound.shape.connects => {
                 flow::adopt(kernel, key);
@@ -312,18 +313,17 @@ fn connect(
     outcome
 }
 
-/// Authorizes a flow again with this packet.
+/// Authorizes a flow again with this packet, for a reason.
 fn reauthorize(
     kernel: &Kernel,
     outbound: &Outbound,
     list: *mut NET_BUFFER_LIST,
-    role: Role,
-    endpoint: u64,
+    (role, reason, endpoint): (Role, u32, u64),
 ) -> crate::fwp::Outcome {
     let mut ask = Ask::new(&outbound.shape, list);
     (ask.flags, ask.endpoint, ask.direction) =
         (outbound.flags(), endpoint, consts::FWP_DIRECTION_OUTBOUND);
-    ask.reason = consts::FWP_CONDITION_REAUTHORIZE_REASON_POLICY_CHANGE;
+    ask.reason = reason;
     ask.control_data = outbound.control_data.clone();
     match role {
         Role::Client => ask.connect(kernel),

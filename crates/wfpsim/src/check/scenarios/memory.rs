@@ -8,6 +8,8 @@ use super::traffic::connect;
 use crate::Config;
 use crate::check::bench::Bench;
 use crate::check::bench::Loss;
+use crate::check::packets::Protection;
+use crate::check::packets::protected;
 use crate::check::packets::udp;
 use crate::check::scenario::Case;
 use crate::check::scenario::Cases;
@@ -57,6 +59,8 @@ fn short_life(bench: &mut Bench<'_>, loss: Loss) {
         bench.turn();
         bench.receive(udp(peer, host, 2));
         bench.send(udp(host, peer, 3));
+        bench.run();
+        bench.receive_with(protected(udp(peer, host, 5), Protection::Esp));
         bench.run();
         bench.send(udp(bench.host(5000), bench.peer(53), 4));
         bench.turn();

@@ -1,6 +1,15 @@
 //! The scenarios, by what they are about.
 
+mod completions;
+mod connections;
+mod engine;
+mod ipsec;
+mod load;
 mod memory;
+mod policy;
+mod power;
+mod reauthorize;
+mod stack;
 mod traffic;
 mod unload;
 
@@ -8,9 +17,22 @@ use super::scenario::Scenario;
 
 /// Every scenario, in the order in which they are run and told.
 pub fn all() -> impl Iterator<Item = &'static Scenario> {
-    [traffic::SCENARIOS, unload::SCENARIOS, memory::SCENARIOS]
-        .into_iter()
-        .flatten()
+    [
+        traffic::SCENARIOS,
+        ipsec::SCENARIOS,
+        stack::SCENARIOS,
+        connections::SCENARIOS,
+        reauthorize::SCENARIOS,
+        completions::SCENARIOS,
+        load::SCENARIOS,
+        engine::SCENARIOS,
+        power::SCENARIOS,
+        unload::SCENARIOS,
+        memory::SCENARIOS,
+        policy::SCENARIOS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// The scenarios whose names match a pattern, in which `*` stands for any characters and `?` for one.
@@ -43,7 +65,7 @@ mod tests {
     #[test]
     fn a_pattern_finds_what_a_shell_would() {
         assert_eq!(names("tcp-inbound"), ["tcp-inbound"]);
-        assert_eq!(names("tcp-*"), ["tcp-inbound", "tcp-outbound"]);
+        assert_eq!(names("*p-outbound"), ["tcp-outbound", "udp-outbound"]);
         assert_eq!(names("*").len(), all().count());
         assert_eq!(names("?cp-inboun?"), ["tcp-inbound"]);
         assert!(names("tcp").is_empty());

@@ -236,11 +236,19 @@ pub(super) fn connect(bench: &mut Bench<'_>, host: u16, peer: u16) {
 }
 
 /// Data both ways on the connection that [`accept`] made.
-fn exchange(bench: &mut Bench<'_>, sequence: u32) {
+pub(super) fn exchange(bench: &mut Bench<'_>, sequence: u32) {
     let (host, peer) = (bench.host(443), bench.peer(50_000));
     bench.receive(tcp(peer, host, TcpFlags::ACK, sequence));
     bench.turn();
     bench.send(tcp(host, peer, TcpFlags::ACK, sequence));
+}
+
+/// A packet of a raw socket (IP_HDRINCL).
+pub(super) fn raw(bench: &Bench<'_>, number: u32) -> Transmitted {
+    Transmitted {
+        raw: true,
+        ..Transmitted::plain(with_header_of_its_own(bench, number), false)
+    }
 }
 
 /// A UDP packet with an IP header that no stack makes by itself.
@@ -266,6 +274,45 @@ fn with_header_of_its_own(bench: &Bench<'_>, number: u32) -> Vec<u8> {
     // Only a packet without headers has no checksums to fill in.
     let _ = checksum::fill_all(&mut packet);
     packet
+}
+
+/// Something of every kind, one after the other: connections and datagrams both ways, pings, another protocol, loopback.
+pub(super) fn dialogue(bench: &mut Bench<'_>) {
+    accept(bench, 50_000, 443);
+    connect(bench, 50_000, 80);
+    for number in 10..13 {
+        exchange(bench, number);
+        bench.turn();
+        let (host, peer) = bench.ends(50_000, 80);
+        bench.send(tcp(host, peer, TcpFlags::ACK, number));
+        bench.turn();
+        let (host, peer) = bench.ends(53, 5353);
+        bench.receive(udp(peer, host, number));
+        bench.turn();
+        bench.send(udp(host, peer, number));
+        bench.turn();
+        let (host, peer) = bench.ends(5000, 53);
+        bench.send(udp(host, peer, number));
+        bench.turn();
+    }
+    let (host, peer) = bench.ends(5000, 6000);
+    bench.receive(build::echo_request(
+        peer.ip(),
+        host.ip(),
+        7,
+        1,
+        b"are you there",
+    ));
+    bench.turn();
+    bench.receive(build::ip(
+        peer.ip(),
+        host.ip(),
+        47,
+        b"generic routing encapsulation",
+    ));
+    bench.turn();
+    bench.send_with(vec![Transmitted::plain(udp(host, bench.host(7), 1), true)]);
+    bench.turn();
 }
 
 /// Everything at once, not waited for: accepts, connects, datagrams both ways, connections from before the driver, loopback,
