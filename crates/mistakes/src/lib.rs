@@ -22,6 +22,7 @@ pub use table::Mistake;
 pub use table::When;
 pub use table::judge;
 pub use table::makes;
+pub use table::making;
 
 /// Every mistake.
 pub fn all() -> impl Iterator<Item = &'static Mistake> {

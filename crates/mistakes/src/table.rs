@@ -47,6 +47,14 @@ pub fn makes(name: &str) -> bool {
     made
 }
 
+/// Runs `story` with a driver that makes this mistake, or none.
+pub fn making<R>(name: Option<&'static str>, story: impl FnOnce() -> R) -> R {
+    MADE.set(name);
+    let result = story();
+    MADE.set(None);
+    result
+}
+
 /// What came of one run.
 #[derive(Debug)]
 pub struct Judgement {
@@ -72,10 +80,8 @@ impl Mistake {
 
     /// The same on a machine of the caller's.
     pub fn run_on(&self, machine: &Machine, wrong: bool) -> Judgement {
-        MADE.set(wrong.then_some(self.name));
         REACHED.set(false);
-        (self.story)(machine);
-        MADE.set(None);
+        making(wrong.then_some(self.name), || (self.story)(machine));
         Judgement {
             violations: machine.violations(),
             reached: REACHED.get(),

@@ -115,7 +115,10 @@ fn inbound_transport(asked: &Asked) -> Plan {
 }
 
 fn outbound_transport(asked: &Asked) -> Plan {
-    if can_be_held(asked) {
+    // of a raw socket only with the header that it made.
+    let raw = asked.flags() & FWP_CONDITION_FLAG_IS_RAW_ENDPOINT != 0;
+    let told = asked.has(FWPS_METADATA_FIELD_TRANSPORT_HEADER_INCLUDE_HEADER);
+    if can_be_held(asked) && (told || !raw) {
         Plan::Hold(Held::default())
     } else {
         by_policy(asked)

@@ -152,13 +152,15 @@ pub fn load(machine: &Machine, setup: Setup) {
 
 /// Loads the driver, whatever comes of it.
 pub fn try_load(machine: &Machine, setup: Setup) -> Result<(), wfpsim::driver::LoadError> {
+    machine.load_driver(linked(setup), &Parameters::default())
+}
+
+/// The driver, for whoever loads drivers. What a load finds is what this host thread has set up last.
+pub fn linked(setup: Setup) -> Linked {
     SETUP.set(setup);
-    machine.load_driver(
-        Linked {
-            entry: entry::driver_entry,
-        },
-        &Parameters::default(),
-    )
+    Linked {
+        entry: entry::driver_entry,
+    }
 }
 
 /// Unloads the driver. What it left behind is among the machine's violations.

@@ -39,7 +39,9 @@ pub fn connect(asked: &Asked) -> Plan {
     if asked.flags() & FWP_CONDITION_FLAG_IS_REAUTHORIZE != 0 {
         return reauthorized(asked);
     }
-    if asked.has(FWPS_METADATA_FIELD_COMPLETION_HANDLE) && can_be_held(asked) {
+    // CONNECT does not tell a raw socket's own header, which would be lost with the packet.
+    let raw = asked.flags() & FWP_CONDITION_FLAG_IS_RAW_ENDPOINT != 0;
+    if !raw && asked.has(FWPS_METADATA_FIELD_COMPLETION_HANDLE) && can_be_held(asked) {
         Plan::Hold(Held {
             secure: false,
             pend: true,

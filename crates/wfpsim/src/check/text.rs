@@ -14,8 +14,6 @@ const PACKETS: usize = 8;
 const VERDICT: usize = 9;
 /// How many failures of a run are told; the first is mostly the cause of the others.
 const TOLD: usize = 3;
-/// Columns of a report where the lines have no limit.
-const REPORT: usize = 80;
 
 /// The table, for so many columns.
 pub struct Table {
@@ -127,6 +125,7 @@ impl Table {
         let runs: u64 = lines.iter().map(|line| line.runs).sum();
         let packets: u64 = lines.iter().map(|line| line.packets).sum();
         let lost: u64 = lines.iter().map(|line| line.lost).sum();
+        let taken: u64 = lines.iter().map(|line| line.taken).sum();
         let size = format!("{} scenarios, {runs} runs, {packets} packets", lines.len());
         let mut text = String::new();
         if summary.interrupted {
@@ -146,6 +145,14 @@ impl Table {
                 0 => write!(text, "."),
                 _ => write!(text, " but {lost} lost by injected failures."),
             };
+            // A driver that looks at nothing breaks nothing, and whoever reads this wants to know.
+            let _ = match taken {
+                0 => write!(text, " The driver took no packet and pended no connection."),
+                _ => write!(
+                    text,
+                    " The driver took a packet or pended a connection {taken} times."
+                ),
+            };
         } else {
             let _ = write!(
                 text,
@@ -155,7 +162,7 @@ impl Table {
             );
         }
         let mut told = "\n".to_owned();
-        let _ = paragraph(&mut told, self.width.unwrap_or(REPORT), "", 0, &text);
+        let _ = paragraph(&mut told, self.width.unwrap_or(usize::MAX), "", 0, &text);
         told
     }
 }

@@ -39,8 +39,11 @@ pub(super) static SCENARIOS: &[Scenario] = &[
         },
         story: |bench| {
             bench.may_lose(Loss::Any);
-            if load_blocking(bench) {
-                forbidden(bench);
+            if bench.load_with_or_refuse(&blocking(bench)) {
+                bench.must_be_tollgate();
+                if !bench.is_over() {
+                    forbidden(bench);
+                }
             }
         },
     },
@@ -59,13 +62,18 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     },
 ];
 
-/// Loads the driver with [`Bench::other`] blocked. Whether there is anything to see.
-fn load_blocking(bench: &mut Bench<'_>) -> bool {
+/// The parameters that block [`Bench::other`].
+fn blocking(bench: &Bench<'_>) -> Parameters {
     let mut parameters = Parameters::default();
     parameters.set_string("BlockRemoteAddress", &bench.other(0).ip().to_string());
-    let loaded = bench.load_with_or_refuse(&parameters);
+    parameters
+}
+
+/// Loads the driver with these. Whether there is anything to see.
+fn load_blocking(bench: &mut Bench<'_>) -> bool {
+    bench.load_with(&blocking(bench));
     bench.must_be_tollgate();
-    loaded && !bench.is_over()
+    !bench.is_over()
 }
 
 /// Packets of every kind to and from the blocked address.
