@@ -44,3 +44,27 @@ fn no_two_mistakes_have_one_name() {
     names.dedup();
     assert_eq!(names.len(), count);
 }
+
+#[test]
+fn every_parameter_of_every_report_is_explained() {
+    let mut bare = Vec::new();
+    for mistake in mistakes::all() {
+        for violation in mistake.run(true, 0).violations {
+            let parameters = violation.parameters.iter().zip(&violation.arguments);
+            for (index, (value, told)) in parameters.enumerate() {
+                if *value != 0 && told.is_empty() {
+                    let (name, rule) = (mistake.name, violation.rule);
+                    bare.push(format!(
+                        "{name}: {rule}, parameter {}: {value:#x}",
+                        index + 1
+                    ));
+                }
+            }
+        }
+    }
+    assert!(
+        bare.is_empty(),
+        "crates/wfpsim/src/verifier/arguments.rs has no words for\n{}",
+        bare.join("\n")
+    );
+}

@@ -32,12 +32,18 @@ pub(crate) fn paragraph(
     writeln!(f, "{}", line.trim_end())
 }
 
-/// The lines that a text takes within `width` columns.
-pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
+/// The lines that a text takes in a column of a table. There a word that is longer than the column is broken: the next column
+/// begins where it ends.
+pub(crate) fn cell(text: &str, width: usize) -> Vec<String> {
     let mut out = String::new();
     // Writing into a string does not fail.
     let _ = paragraph(&mut out, width, "", 0, text);
-    out.lines().map(str::to_owned).collect()
+    let pieces = |line: &str| -> Vec<String> {
+        let letters: Vec<char> = line.chars().collect();
+        let pieces = letters.chunks(width.max(1));
+        pieces.map(|piece| piece.iter().collect()).collect()
+    };
+    out.lines().flat_map(pieces).collect()
 }
 
 #[cfg(test)]
@@ -45,13 +51,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_put_into_lines_and_not_broken() {
-        let text =
-            "a driver that is unloaded with DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS";
-        let lines = wrapped(text, 20);
-        assert_eq!(lines[0], "a driver that is");
-        assert_eq!(lines[1], "unloaded with");
-        assert_eq!(lines.len(), 3);
-        assert_eq!(lines.join(" "), text);
+    fn words_are_put_into_lines_and_not_broken_but_in_cells() {
+        let text = "a driver that calls FwpsInjectTransportReceiveAsync0";
+        let mut told = String::new();
+        paragraph(&mut told, 20, "", 2, text).expect("a string takes it");
+        assert_eq!(
+            told,
+            "a driver that calls\n  FwpsInjectTransportReceiveAsync0\n"
+        );
+        assert_eq!(
+            cell(text, 20),
+            [
+                "a driver that calls",
+                "FwpsInjectTransportR",
+                "eceiveAsync0"
+            ]
+        );
     }
 }

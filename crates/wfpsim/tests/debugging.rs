@@ -32,6 +32,14 @@ use wfpsim::verifier::code;
 
 const TAG: u32 = u32::from_le_bytes(*b"Mine");
 
+/// A plain machine's settings, with all that a report can tell.
+fn config() -> Config {
+    Config {
+        event_stacks: true,
+        ..Config::plain()
+    }
+}
+
 /// The blocks of the document that show the report of a story: those after `<!-- wfpsim: name -->`.
 fn shown(story: &str) -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/debugging.md");
@@ -123,7 +131,7 @@ fn worker_clones_over_memory_of_the_retreat() {
 
 #[test]
 fn bug_check_c2_a_clone_over_the_mdl_of_a_retreat() {
-    let mut config = Config::plain();
+    let mut config = config();
     config.freedom.no_headroom = 100;
     let layer = FWPM_LAYER_OUTBOUND_TRANSPORT_V4;
     let action = FWP_ACTION_CALLOUT_TERMINATING;
@@ -181,7 +189,7 @@ fn worker_copies_one_byte_too_many() {
 
 #[test]
 fn bug_check_19_a_byte_written_behind_a_block() {
-    let machine = Machine::new(Config::plain());
+    let machine = Machine::new(config());
     worker(&machine, worker_copies_one_byte_too_many);
     tell(
         "overrun",
@@ -204,7 +212,7 @@ fn worker_uses_an_entry_it_has_freed() {
 
 #[test]
 fn bug_check_139_an_entry_used_after_it_was_freed() {
-    let machine = Machine::new(Config::plain());
+    let machine = Machine::new(config());
     worker(&machine, worker_uses_an_entry_it_has_freed);
     tell(
         "freed-entry",
@@ -226,7 +234,7 @@ fn worker_frees_its_block_twice() {
 
 #[test]
 fn bug_check_13a_a_block_freed_twice() {
-    let machine = Machine::new(Config::plain());
+    let machine = Machine::new(config());
     worker(&machine, worker_frees_its_block_twice);
     tell("pool-twice", &machine, code::BAD_POOL_CALLER);
 }
@@ -258,7 +266,7 @@ fn worker_takes_its_lock_twice() {
 
 #[test]
 fn bug_check_c4_a_lock_taken_twice() {
-    let machine = Machine::new(Config::plain());
+    let machine = Machine::new(config());
     worker(&machine, worker_takes_its_lock_twice);
     tell(
         "lock-twice",
@@ -299,7 +307,7 @@ unsafe extern "system" fn entry(object: *mut DRIVER_OBJECT, path: PCUNICODE_STRI
 
 #[test]
 fn bug_check_ce_a_callout_left_behind() {
-    let (machine, loaded) = tiny_driver::load_on(Config::plain(), entry, &Parameters::default());
+    let (machine, loaded) = tiny_driver::load_on(config(), entry, &Parameters::default());
     assert_eq!(loaded, Ok(()));
     worker(&machine, || {
         load(

@@ -3,7 +3,6 @@
 
 #![cfg(target_arch = "x86_64")]
 
-#[expect(dead_code, reason = "shared with tests that use more of it")]
 mod sketch;
 
 use std::sync::Arc;
@@ -55,6 +54,35 @@ fn a_missing_function_is_named_when_it_is_called_and_not_before() {
             .contains("nosuch.sys!ThereIsNoSuchFunction"),
         "{}",
         violations[0]
+    );
+}
+
+#[test]
+fn what_an_image_leaves_behind_is_told_with_the_images_own_frames() {
+    // mov ecx, POOL_FLAG_NON_PAGED; mov edx, 40; mov r8d, 'Mine'
+    let before = *b"\xB9\x40\0\0\0\xBA\x28\0\0\0\x41\xB8Mine";
+    let mut sketch = calling("ExAllocatePool2", &before);
+    sketch.put(DATA_IN_FILE + 0x80, b"ntoskrnl.exe\0");
+    // Behind the call and its add rsp, 38h: mov eax, STATUS_UNSUCCESSFUL; ret
+    let behind = TEXT_IN_FILE + 4 + before.len() + 6 + 4;
+    sketch.put(behind, &[0xB8, 0x01, 0x00, 0x00, 0xC0, 0xC3]);
+    let machine = Machine::new(Config {
+        event_stacks: true,
+        ..Config::plain()
+    });
+    let result = machine.load_image(&Arc::new(sketch.image()), &Parameters::default());
+    assert!(
+        matches!(&result, Err(LoadError::Refused(_, leaks)) if leaks["pool"] == 1),
+        "{result:?}"
+    );
+    let violation = &machine.violations()[0];
+    let allocated = &violation.history[0].stack;
+    assert!(allocated[0].contains("ExAllocatePool2"), "{violation}");
+    let at = format!("driver+{:#x}", TEXT + 4 + before.len() + 6);
+    let owner = violation.owner.as_deref();
+    assert!(
+        owner.is_some_and(|owner| owner.contains(&at)),
+        "{at}: {violation}"
     );
 }
 

@@ -45,19 +45,12 @@ fn piped_each_rule_is_one_line_with_all_that_is_known_of_it() {
 
 #[test]
 fn on_a_terminal_the_table_fits_its_width() {
-    for width in [40, 60, 72, 80, 100, 160] {
+    for width in [40, 60, 80, 100, 120, 160] {
         let text = Table { width: Some(width) }.to_string();
         for line in text.lines() {
-            // A name is not broken; all else is.
-            let is_name = line
-                .trim()
-                .chars()
-                .all(|letter| letter.is_ascii_alphanumeric() || "_().,;:'".contains(letter));
-            let broken = line.split("  ").all(|cell| !cell.trim().contains(' '));
-            assert!(
-                line.chars().count() <= width || is_name || broken,
-                "{width}: {line}"
-            );
+            // Below the width of a table a long name is not broken.
+            let is_name = width < 100 && line.split(' ').any(|word| word.len() > width - 20);
+            assert!(line.chars().count() <= width || is_name, "{width}: {line}");
         }
         for rule in Rule::all() {
             assert!(text.contains(rule.id), "{width}: no {}", rule.id);

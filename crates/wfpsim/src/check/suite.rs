@@ -2,6 +2,8 @@
 
 use super::bench::Failure;
 use super::scenario::Scenario;
+use crate::Config;
+use crate::Machine;
 use crate::driver::Driver;
 
 /// What is run.
@@ -74,6 +76,29 @@ impl Summary {
     }
 }
 
+/// The failures of a run once more, with the stacks of all that happened to the objects concerned: they are too dear to be kept
+/// in each run, and the same seed shows the same.
+fn with_stacks(
+    driver: &Driver,
+    scenario: &Scenario,
+    seed: u64,
+    case: u64,
+    failures: Vec<Failure>,
+) -> Vec<Failure> {
+    let config = Config {
+        event_stacks: true,
+        ..scenario.config(seed, case)
+    };
+    let again = scenario
+        .run_on(&Machine::new(config), driver, case)
+        .failures;
+    if again.len() == failures.len() {
+        again
+    } else {
+        failures
+    }
+}
+
 /// Runs the suite. `go_on` is asked before each run, and told which scenario it is of; `done` is told of each scenario when it
 /// is over.
 pub fn run(
@@ -133,7 +158,7 @@ fn run_one(
                 line.failed = Some(Failed {
                     seed,
                     case,
-                    failures: outcome.failures,
+                    failures: with_stacks(driver, scenario, seed, case, outcome.failures),
                 });
                 return line;
             }

@@ -182,10 +182,10 @@ pub(super) fn report(kernel: &Kernel, found: &Found, when: &str, driver: u64) ->
     for (kind, rule, what, object) in contract {
         if count(kind) > 0 {
             let summary = format!("{when} with {} {what}", count(kind));
-            kernel.record(about(
-                Violation::contract(kernel, rule, [driver, count(kind), 0, 0], summary),
-                object,
-            ));
+            let parameters = [driver, count(kind), 0, 0];
+            let violation = Violation::contract(kernel, rule, parameters, summary)
+                .with_arguments(kernel, ["the driver object", "how many", "", ""]);
+            kernel.record(about(violation, object));
         }
     }
 
@@ -246,7 +246,11 @@ fn told(kernel: &Kernel, pool: &[Block]) -> String {
             block.start,
             kernel.ledger.label(block.object)
         ));
-        for event in kernel.ledger.events(block.object) {
+        let history = kernel.history(block.object);
+        if let Some(owner) = history.first().and_then(crate::verifier::made_by) {
+            lines.push_str(&format!(", of {owner}"));
+        }
+        for event in history {
             let thread = event.thread.map_or(0, |(thread, _)| thread.0);
             lines.push_str(&format!(
                 ", {} by thread {thread} at {}",

@@ -22,6 +22,8 @@ pub struct Config {
     pub hidden_metadata: u32,
     /// Which edge of its pages a block of pool stands at.
     pub pool: SpecialPool,
+    /// Keep the stack of everything that happens to an object, for reports. Dear: for a run that is known to go wrong.
+    pub event_stacks: bool,
     /// Another driver permits everything at every layer and takes the right to write away.
     pub hard_permit: bool,
 }
@@ -39,6 +41,7 @@ impl Config {
             cut_at: None,
             hidden_metadata: 0,
             pool: SpecialPool::Either,
+            event_stacks: false,
             hard_permit: false,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use corosensei::Coroutine;
 use corosensei::Yielder;
@@ -78,7 +79,7 @@ pub struct Thread {
     /// Which one.
     pub id: ThreadId,
     /// What it does, for people: "tcpip receive", "tollgate worker".
-    pub name: String,
+    pub name: Arc<str>,
     /// The current interrupt request level.
     pub irql: Cell<u8>,
     /// The processor that it holds, while it runs or is at DISPATCH_LEVEL.
@@ -115,7 +116,7 @@ impl Thread {
         });
         Self {
             id,
-            name,
+            name: name.into(),
             irql: Cell::new(irql),
             processor: Cell::new(None),
             locks: RefCell::new(Vec::new()),
@@ -133,6 +134,16 @@ impl Thread {
     pub(crate) fn is_on_stack(&self, address: usize) -> bool {
         let end = self.stack_end.get();
         (end - STACK..end).contains(&address)
+    }
+
+    /// The process that it belongs to: a program's own threads come into the kernel by its system calls, all others are the
+    /// system's.
+    pub fn process(&self) -> &'static str {
+        if self.name.starts_with("program") {
+            "a program"
+        } else {
+            "System"
+        }
     }
 
     /// Whether its function has returned or PsTerminateSystemThread was called.

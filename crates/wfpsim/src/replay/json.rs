@@ -5,6 +5,7 @@ use serde_json::Value;
 use serde_json::json;
 
 use super::summary::Summary;
+use crate::verifier::Event;
 use crate::verifier::Violation;
 
 /// The summary as a JSON object. Names are stable; new ones may be added.
@@ -63,17 +64,39 @@ pub fn summary(summary: &Summary) -> Value {
 
 /// One violation as data.
 pub fn violation(violation: &Violation) -> Value {
+    let events = violation.history.iter().map(event).collect::<Vec<_>>();
     json!({
         "code": format!("{:#x}", violation.code),
         "name": violation.name(),
+        "meaning": crate::verifier::code::meaning(violation.code),
         "parameters": violation.parameters.map(|parameter| format!("{parameter:#x}")),
+        "arguments": violation.arguments,
         "rule": violation.rule,
+        "broken": violation.broken().map(crate::verifier::rules::json::rule),
         "summary": violation.summary,
+        "process": violation.process,
         "thread": violation.thread,
         "irql": violation.irql,
+        "processor": violation.processor,
+        "time_100ns": violation.time,
         "object": violation.object,
+        "owner": violation.owner,
         "history": violation.history.iter().map(|event| event.what.to_string()).collect::<Vec<_>>(),
+        "events": events,
         "stack": violation.stack,
         "seed": violation.seed,
+    })
+}
+
+/// Something that happened to an object, as data.
+fn event(event: &Event) -> Value {
+    json!({
+        "time_100ns": event.time,
+        "thread": event.thread.map(|(thread, _)| thread.0),
+        "thread_name": event.name.as_deref(),
+        "processor": event.thread.map(|(_, processor)| processor),
+        "irql": event.irql,
+        "what": event.what,
+        "stack": event.stack,
     })
 }

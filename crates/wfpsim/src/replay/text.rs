@@ -10,6 +10,7 @@ use super::run::DriverCounter;
 use super::summary::Summary;
 use crate::text::WIDTH;
 use crate::text::paragraph;
+use crate::verifier::Style;
 
 /// How many lost packets are told one by one.
 const LOST_TOLD: usize = 10;
@@ -26,14 +27,25 @@ const NUMBER: usize = 9;
 pub struct Text<'a> {
     summary: &'a Summary,
     width: usize,
+    /// How the reports of violations are printed.
+    reports: Style<'a>,
 }
 
 impl Summary {
     /// The summary for a terminal of `width` columns.
     pub fn text(&self, width: usize) -> Text<'_> {
+        self.styled(Style {
+            width: Some(width),
+            ..Style::default()
+        })
+    }
+
+    /// The summary, with the reports of violations in a style.
+    pub fn styled<'a>(&'a self, reports: Style<'a>) -> Text<'a> {
         Text {
             summary: self,
-            width: width.clamp(20, 100),
+            width: reports.width.unwrap_or(WIDTH).clamp(20, 100),
+            reports,
         }
     }
 }
@@ -167,7 +179,7 @@ impl Text<'_> {
         let summary = self.summary;
         for violation in summary.violations.iter().take(VIOLATIONS_TOLD) {
             writeln!(f)?;
-            write!(f, "{violation}")?;
+            write!(f, "{}", violation.report(self.reports))?;
         }
         let more = summary.violations.len().saturating_sub(VIOLATIONS_TOLD);
         if more > 0 {

@@ -27,6 +27,47 @@ pub mod code {
     /// Nothing can go on. Not a code of Windows, which would just hang.
     pub const WFPSIM_HANG: u32 = 0xE057_F003;
 
+    /// What a code says happened, in a sentence.
+    pub fn meaning(code: u32) -> &'static str {
+        match code {
+            DRIVER_VERIFIER_DETECTED_VIOLATION => {
+                "Driver Verifier stops the machine: a driver broke a rule of the kernel."
+            }
+            BAD_POOL_CALLER => {
+                "The current thread asked something of pool that pool does not give."
+            }
+            SPECIAL_POOL_DETECTED_MEMORY_CORRUPTION => {
+                "Bytes beside a block of special pool were written. They are looked at when the block is freed; the write was earlier."
+            }
+            PAGE_FAULT_IN_FREED_SPECIAL_POOL => "Memory was touched that had been freed.",
+            PAGE_FAULT_BEYOND_END_OF_ALLOCATION => {
+                "Memory was touched outside the block that it was meant for."
+            }
+            DRIVER_IRQL_NOT_LESS_OR_EQUAL => {
+                "An address was touched that is no memory, or that may not be touched at this IRQL."
+            }
+            DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS => {
+                "The driver is unloaded, and something of it is still to be called."
+            }
+            WDF_VIOLATION => "The framework stops the machine: a driver used it wrongly.",
+            WFP_INVALID_OPERATION => {
+                "WFP stops the machine: a callout asked for what WFP cannot do."
+            }
+            WFPSIM_CONTRACT_VIOLATION => {
+                "A rule of the platform was broken that Windows does not check. This code is the simulator's own."
+            }
+            WFPSIM_PACKET_VIOLATION => {
+                "A packet came out that should not have, or not as it should. This code is the simulator's own."
+            }
+            WFPSIM_HANG => {
+                "Nothing can go on. Windows would hang; this code is the simulator's own."
+            }
+            _ => {
+                "The driver stopped the machine itself, or by a code that the simulator has no words for."
+            }
+        }
+    }
+
     /// The name of a code.
     pub fn name(code: u32) -> &'static str {
         match code {

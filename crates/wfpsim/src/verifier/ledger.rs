@@ -5,7 +5,9 @@ use std::cell::Cell;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
+use super::stack;
 use crate::machine::Kernel;
 use crate::machine::ThreadId;
 use crate::machine::Time;
@@ -28,6 +30,12 @@ pub struct Event {
     pub irql: u8,
     /// What, in the field's words: "referenced", "cloned as 0x…", "freed".
     pub what: Cow<'static, str>,
+    /// The thread's name.
+    pub name: Option<Arc<str>>,
+    /// Return addresses, innermost first, if the machine keeps them ([`Config::event_stacks`](crate::Config::event_stacks)).
+    pub(crate) frames: Box<[usize]>,
+    /// The same as function, file and line, in the history of a violation; they are looked up only there.
+    pub stack: Vec<String>,
 }
 
 struct Object {
@@ -102,14 +110,31 @@ impl Kernel {
     /// Notes that something happened to an object, by the running thread.
     pub(crate) fn note(&self, id: ObjectId, what: impl Into<Cow<'static, str>>) {
         let thread = self.running_thread();
+        let frames = if self.config.event_stacks {
+            stack::capture(self).into_boxed_slice()
+        } else {
+            Box::default()
+        };
         self.ledger.push(
             id,
             Event {
                 time: self.now(),
                 irql: thread.as_ref().map_or(0, |thread| thread.irql.get()),
+                name: thread.as_ref().map(|thread| Arc::clone(&thread.name)),
                 thread: thread.map(|thread| (thread.id, thread.processor.get().unwrap_or(0))),
                 what: what.into(),
+                frames,
+                stack: Vec::new(),
             },
         );
+    }
+
+    /// What happened to an object, each event with its stack told, if it was kept.
+    pub(crate) fn history(&self, id: ObjectId) -> Vec<Event> {
+        let mut events = self.ledger.events(id);
+        for event in &mut events {
+            event.stack = stack::of_event(self, &event.frames);
+        }
+        events
     }
 }

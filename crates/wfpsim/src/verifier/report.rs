@@ -1,7 +1,6 @@
-//! A violation, and how it reads.
+//! A violation, and what is put into it when it is found.
 
-use std::fmt;
-
+use super::arguments;
 use super::codes::code;
 use super::ledger::Event;
 use super::ledger::ObjectId;
@@ -21,10 +20,14 @@ pub struct Violation {
     pub code: u32,
     /// Its four parameters.
     pub parameters: [u64; 4],
+    /// What each of them is, and what the machine knows of its value; empty if nothing.
+    pub arguments: [String; 4],
     /// The rule of the platform's contract that it breaks, by number: "A-28", "B-03", "C.1".
     pub rule: &'static str,
     /// What was done, in a sentence.
     pub summary: String,
+    /// The process of the thread that did it.
+    pub process: &'static str,
     /// The thread that did it.
     pub thread: String,
     /// Its interrupt request level.
@@ -35,6 +38,8 @@ pub struct Violation {
     pub time: Time,
     /// The object concerned, if there is one.
     pub object: Option<String>,
+    /// The driver's function that made the object, where the machine keeps the stacks of events.
+    pub owner: Option<String>,
     /// What happened to that object before.
     pub history: Vec<Event>,
     /// The stack of the thread, resolved.
@@ -71,11 +76,14 @@ impl Violation {
         frames: &[usize],
     ) -> Self {
         let thread = kernel.running_thread();
+        let labels = arguments::labels(code, &parameters, rule);
         Self {
             code,
             parameters,
+            arguments: arguments::explained(kernel, labels, &parameters),
             rule,
             summary,
+            process: thread.as_ref().map_or("System", |thread| thread.process()),
             thread: thread.as_ref().map_or_else(
                 || "(none)".to_owned(),
                 |thread| format!("{} '{}'", thread.id.0, thread.name),
@@ -86,6 +94,7 @@ impl Violation {
             processor: thread.as_ref().and_then(|thread| thread.processor.get()),
             time: kernel.now(),
             object: None,
+            owner: None,
             history: Vec::new(),
             stack: stack::resolve(kernel, frames),
             seed: 0,
@@ -140,7 +149,14 @@ impl Violation {
     /// Adds the object and its history.
     pub(crate) fn about(mut self, kernel: &Kernel, object: ObjectId) -> Self {
         self.object = Some(kernel.ledger.label(object));
-        self.history = kernel.ledger.events(object);
+        self.history = kernel.history(object);
+        self.owner = self.history.first().and_then(made_by).cloned();
+        self
+    }
+
+    /// Says what the parameters are, where that is not what they are of most violations of the code and rule.
+    pub(crate) fn with_arguments(mut self, kernel: &Kernel, labels: [&'static str; 4]) -> Self {
+        self.arguments = arguments::explained(kernel, labels, &self.parameters);
         self
     }
 
@@ -237,58 +253,10 @@ impl Violation {
     }
 }
 
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} ({:x})", self.name(), self.code)?;
-        writeln!(f, "    {}", self.summary)?;
-        writeln!(f, "Arguments:")?;
-        for (index, parameter) in self.parameters.iter().enumerate() {
-            writeln!(f, "Arg{}: {parameter:016x}", index + 1)?;
-        }
-        writeln!(f)?;
-        writeln!(f, "RULE:       {}", self.rule)?;
-        let processor = self
-            .processor
-            .map_or_else(|| "-".to_owned(), |processor| processor.to_string());
-        writeln!(
-            f,
-            "THREAD:     {}  IRQL {}  processor {processor}  at {}",
-            self.thread,
-            self.irql,
-            Seconds(self.time)
-        )?;
-        if let Some(object) = &self.object {
-            writeln!(f, "OBJECT:     {object}")?;
-            writeln!(f, "HISTORY:")?;
-            for event in &self.history {
-                let thread = event.thread.map_or_else(
-                    || "-".to_owned(),
-                    |(id, processor)| format!("thread {} cpu {processor}", id.0),
-                );
-                writeln!(
-                    f,
-                    "    {}  {thread:<16} IRQL {}  {}",
-                    Seconds(event.time),
-                    event.irql,
-                    event.what
-                )?;
-            }
-        }
-        if !self.stack.is_empty() {
-            writeln!(f, "STACK_TEXT:")?;
-            for line in &self.stack {
-                writeln!(f, "    {line}")?;
-            }
-        }
-        writeln!(f, "SEED:       {}", self.seed)
-    }
-}
-
-/// A time of the machine, in seconds with microseconds.
-struct Seconds(Time);
-
-impl fmt::Display for Seconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:>4}.{:07}s", self.0 / 10_000_000, self.0 % 10_000_000)
-    }
+/// The driver's frame of an event that made an object.
+pub(crate) fn made_by(event: &Event) -> Option<&String> {
+    event
+        .stack
+        .iter()
+        .find(|frame| !stack::is_simulators(frame))
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 use crate::machine::Kernel;
 
 /// Symbols of the simulator's own machinery below a driver's frames, which no reader wants.
-const MACHINERY: [&str; 6] = [
+const MACHINERY: [&str; 7] = [
+    "::win64::",
     "corosensei::",
     "core::ops::function",
     "std::panicking",
@@ -16,7 +17,8 @@ const MACHINERY: [&str; 6] = [
 ];
 
 /// Where its files are, for builds whose symbols have no module names.
-const MACHINERY_FILES: [&str; 4] = [
+const MACHINERY_FILES: [&str; 5] = [
+    "/core/src/ops/function.rs",
     "/backtrace-",
     "/corosensei-",
     "crates/wfpsim/src/machine/",
@@ -113,6 +115,32 @@ pub(crate) fn resolve(kernel: &Kernel, frames: &[usize]) -> Vec<String> {
         }
     }
     told
+}
+
+/// Where the simulator's functions are, as a told frame has it.
+const SIMULATOR: &str = "[crates/wfpsim/src/";
+/// Where the kernel's functions that drivers call are defined.
+const EXPORTS: &str = "[crates/wfpsim/src/exports.rs";
+
+/// Whether a told frame is the simulator's own.
+pub(crate) fn is_simulators(frame: &str) -> bool {
+    frame.contains(SIMULATOR)
+}
+
+/// The stack of something that happened to an object: from the kernel's function that did it to the driver's outermost frame and
+/// who called that. How the simulator does what the function is for interests nobody there.
+pub(crate) fn of_event(kernel: &Kernel, frames: &[usize]) -> Vec<String> {
+    let mut told = resolve(kernel, frames);
+    let of_driver = |frame: &String| !is_simulators(frame);
+    let Some(last) = told.iter().rposition(of_driver) else {
+        told.truncate(2);
+        return told;
+    };
+    told.truncate(last + 2);
+    let first = told
+        .iter()
+        .position(|frame| of_driver(frame) || frame.contains(EXPORTS));
+    told.split_off(first.unwrap_or(0))
 }
 
 /// A file's name as it is in the repository. Of others the last components are enough to find the file, and say nothing of

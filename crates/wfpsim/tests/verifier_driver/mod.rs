@@ -242,10 +242,13 @@ pub fn unload() {
     }
 }
 
-/// A plain machine whose callout answers so at a layer.
+/// A plain machine whose callout answers so at a layer. Its reports have the stacks of all that happened.
 pub fn machine(layer: GUID, answer: fn(&Classify)) -> Machine {
     machine_on(
-        Config::plain(),
+        Config {
+            event_stacks: true,
+            ..Config::plain()
+        },
         layer,
         FWP_ACTION_CALLOUT_TERMINATING,
         answer,

@@ -59,9 +59,15 @@ impl Input {
         CaptureReader::from_reader(tee, self.name()).map_err(|error| told(&error))
     }
 
-    /// Opens it to be read for good.
-    pub fn open(&mut self) -> Result<CaptureReader, String> {
-        if let Some(mut kept) = self.kept.take() {
+    /// Whether it can be opened once more: it is no pipe, or what came from it was kept.
+    pub fn can_be_read_again(&self) -> bool {
+        !self.is_pipe() || self.kept.is_some()
+    }
+
+    /// Opens it to be read, again if it can be.
+    pub fn open(&self) -> Result<CaptureReader, String> {
+        if let Some(kept) = &self.kept {
+            let mut kept = kept.try_clone().map_err(|error| self.cannot(&error))?;
             kept.rewind().map_err(|error| self.cannot(&error))?;
             return CaptureReader::from_reader(BufReader::new(kept), self.name())
                 .map_err(|error| told(&error));

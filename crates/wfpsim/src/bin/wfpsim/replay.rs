@@ -8,11 +8,14 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
 use indicatif::ProgressBar;
 use indicatif::ProgressStyle;
 use wfpsim::Config;
+use wfpsim::Violation;
+use wfpsim::driver::Driver;
 use wfpsim::replay::Block;
 use wfpsim::replay::Planner;
 use wfpsim::replay::Runner;
@@ -21,7 +24,9 @@ use wfpsim::replay::Summary;
 use wfpsim::replay::host::Host;
 use wfpsim::replay::json;
 use wfpsim::stack::Side;
+use wfpsim::verifier::Style;
 use wfpsim_ipsec::Sadb;
+use wfpsim_packet::CaptureReader;
 use wfpsim_packet::capture::CaptureErrorKind;
 use wfpsim_packet::host::HostGuesser;
 use wfpsim_packet::output;
@@ -98,9 +103,13 @@ fn tell(arguments: &Arguments, outcome: &Outcome) -> ExitCode {
     let text = if arguments.json {
         format!("{:#}\n", json::summary(summary))
     } else {
-        summary
-            .text(crate::terminal::width().unwrap_or(80))
-            .to_string()
+        let command = command();
+        let style = Style {
+            width: crate::terminal::width().or(Some(80)),
+            colour: crate::terminal::colour(),
+            command: Some(&command),
+        };
+        summary.styled(style).to_string()
     };
     // A reader that went away (head, less) is no fault of the replay; its verdict stands.
     let _ = std::io::stdout().write_all(text.as_bytes());
@@ -138,60 +147,119 @@ fn replay(arguments: &Arguments) -> Result<Outcome, Failure> {
     }
     let driver = arguments.driver.driver()?;
     let (host, guessed) = host(arguments, &mut input)?;
-    let mut reader = input.open()?;
+    let reader = input.open()?;
     let mut output = arguments.out.as_deref().map(Output::create).transpose()?;
-    let settings = Settings {
-        config: Config::new(arguments.seed),
-        block: Block {
-            address: arguments.block_address,
-            port: arguments.block_port,
-        },
-        counters: Some(wfpsim::driver::tollgate_counters),
+    let pass = Pass {
+        arguments,
+        sadb: &sadb,
+        host: &host,
+        driver: &driver,
+        stop: &stop,
     };
-    let mut planner = Planner::new(host.clone(), sadb.clone());
-    let mut runner = Runner::new(settings, sadb, driver);
-    let mut write = |out: wfpsim::replay::run::Output<'_>| {
+    let mut summary = pass.run(false, reader, &mut |out| {
         if let Some(output) = &mut output {
             output.write(&out);
         }
-    };
-    let bar = bar(reader.size_hint_bytes());
-    let (mut input_error, mut interrupted, mut stopped_at) = (None, None, None);
-    while let Some(captured) = reader.next() {
-        bar.set_position(reader.position());
-        match captured {
-            Ok(captured) => {
-                for step in planner.plan(&captured) {
-                    runner.step(step, &mut write);
-                }
-                if runner.has_stopped() {
-                    stopped_at = Some(captured.number);
-                } else if stop.load(Ordering::Relaxed) {
-                    interrupted = Some(captured.number);
-                }
-            }
-            Err(error) => input_error = Some(error.to_string()),
-        }
-        if stopped_at.or(interrupted).is_some() {
-            break;
+    });
+    // The stacks of all that happens to every object are too dear to be kept always. The same seed shows the same again.
+    if !summary.violations.is_empty() && input.can_be_read_again() {
+        let again = pass.run(true, input.open()?, &mut |_| {});
+        let known = |violation: &Violation| (violation.code, violation.rule, violation.time);
+        if again
+            .violations
+            .iter()
+            .map(known)
+            .eq(summary.violations.iter().map(known))
+        {
+            summary.violations = again.violations;
         }
     }
-    bar.finish_and_clear();
-    for step in planner.finish() {
-        runner.step(step, &mut write);
-    }
-    let mut summary = runner.finish(&mut write);
     summary.capture = input.name();
-    summary.planned = planner.counts;
     summary.host = host.addresses().collect();
     summary.guessed = guessed;
-    summary.input_error = summary.input_error.or(input_error);
-    (summary.stopped_at, summary.interrupted) = (stopped_at, interrupted);
     let write_error = output.and_then(Output::finish);
     Ok(Outcome {
         summary,
         write_error,
     })
+}
+
+/// What each pass over the capture is made with.
+struct Pass<'a> {
+    arguments: &'a Arguments,
+    sadb: &'a Sadb,
+    host: &'a Host,
+    driver: &'a Driver,
+    stop: &'a AtomicBool,
+}
+
+impl Pass<'_> {
+    /// Takes the capture through a fresh machine, and what comes out to `write`.
+    fn run(
+        &self,
+        event_stacks: bool,
+        mut reader: CaptureReader,
+        write: &mut dyn FnMut(wfpsim::replay::run::Output<'_>),
+    ) -> Summary {
+        let arguments = self.arguments;
+        let settings = Settings {
+            config: Config {
+                event_stacks,
+                ..Config::new(arguments.seed)
+            },
+            block: Block {
+                address: arguments.block_address,
+                port: arguments.block_port,
+            },
+            counters: Some(wfpsim::driver::tollgate_counters),
+        };
+        let mut planner = Planner::new(self.host.clone(), self.sadb.clone());
+        let mut runner = Runner::new(settings, self.sadb.clone(), self.driver.clone());
+        let bar = bar(reader.size_hint_bytes());
+        let (mut input_error, mut interrupted, mut stopped_at) = (None, None, None);
+        while let Some(captured) = reader.next() {
+            bar.set_position(reader.position());
+            match captured {
+                Ok(captured) => {
+                    for step in planner.plan(&captured) {
+                        runner.step(step, write);
+                    }
+                    if runner.has_stopped() {
+                        stopped_at = Some(captured.number);
+                    } else if self.stop.load(Ordering::Relaxed) {
+                        interrupted = Some(captured.number);
+                    }
+                }
+                Err(error) => input_error = Some(error.to_string()),
+            }
+            if stopped_at.or(interrupted).is_some() {
+                break;
+            }
+        }
+        bar.finish_and_clear();
+        for step in planner.finish() {
+            runner.step(step, write);
+        }
+        let mut summary = runner.finish(write);
+        summary.planned = planner.counts;
+        summary.input_error = summary.input_error.or(input_error);
+        (summary.stopped_at, summary.interrupted) = (stopped_at, interrupted);
+        summary
+    }
+}
+
+/// The command line, to be given again.
+fn command() -> String {
+    let words = std::env::args_os().enumerate().map(|(index, word)| {
+        let word = word.to_string_lossy().into_owned();
+        let plain = |letter: char| letter.is_alphanumeric() || "-_./:=,@%+".contains(letter);
+        match (index, !word.is_empty() && word.chars().all(plain)) {
+            (0, _) => "wfpsim".to_owned(),
+            (_, true) => word,
+            (_, false) => format!("'{}'", word.replace('\'', r"'\''")),
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// The host's addresses: as given, or as the whole capture suggests.

@@ -6,13 +6,13 @@ use super::Check;
 use super::Counts;
 use super::Rule;
 use crate::text::WIDTH;
+use crate::text::cell;
 use crate::text::paragraph;
-use crate::text::wrapped;
 
 /// Columns between columns.
 const GAP: usize = 2;
 /// Narrower than this a table is no table any more, and each rule is told below its title.
-const TABLE: usize = 72;
+const TABLE: usize = 100;
 
 /// The whole table, within the columns of a terminal, or one line for each rule where there is none.
 pub struct Table {
@@ -88,7 +88,7 @@ fn table(f: &mut fmt::Formatter<'_>, rows: &[[String; 5]], width: Option<usize>)
         let cells: Vec<_> = row
             .iter()
             .zip(columns)
-            .map(|(cell, width)| wrapped(cell, width))
+            .map(|(text, width)| cell(text, width))
             .collect();
         let lines = cells.iter().map(Vec::len).max().unwrap_or(0);
         for number in 0..lines {
