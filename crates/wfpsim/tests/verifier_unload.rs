@@ -14,8 +14,6 @@ use verifier_driver::*;
 use wdk_sys_portable::DRIVER_OBJECT;
 use wdk_sys_portable::NTSTATUS;
 use wdk_sys_portable::PCUNICODE_STRING;
-use wdk_sys_portable::WDFQUEUE;
-use wdk_sys_portable::WDFREQUEST;
 use wfp_sys::consts::*;
 use wfp_sys::fwpm::*;
 use wfp_sys::fwps::*;
@@ -29,18 +27,8 @@ use wfpsim_packet::Timestamp;
 
 const INBOUND: wfp_sys::GUID = FWPM_LAYER_INBOUND_TRANSPORT_V4;
 
-unsafe extern "C" fn answers(
-    _queue: WDFQUEUE,
-    request: WDFREQUEST,
-    _output: usize,
-    _input: usize,
-    _code: u32,
-) {
-    tiny_driver::complete(request, 0, 0);
-}
-
 unsafe extern "system" fn entry(object: *mut DRIVER_OBJECT, path: PCUNICODE_STRING) -> NTSTATUS {
-    tiny_driver::status(tiny_driver::answering(object, path, answers))
+    tiny_driver::status(tiny_driver::answering(object, path, tiny_driver::succeeds))
 }
 
 /// A machine with a loaded driver whose callout answers so.

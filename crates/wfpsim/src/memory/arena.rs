@@ -479,7 +479,7 @@ mod tests {
             assert_eq!(start % PAGE, 0);
             assert!(arena.contains(start - 1), "it is nobody else's");
             let before = arena.find(start - 1);
-            assert!(before.is_none_or(|before| start - 1 >= before.slot + before.span - PAGE));
+            assert!(before.is_none_or(|before| start > before.slot + before.span - PAGE));
             assert_eq!(
                 arena.nearest(start - 1).map(|block| block.start),
                 Some(start),

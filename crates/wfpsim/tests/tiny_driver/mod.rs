@@ -202,6 +202,17 @@ pub fn answering(
     Ok(())
 }
 
+/// A handler that completes every request with a success and nothing else.
+pub unsafe extern "C" fn succeeds(
+    _queue: WDFQUEUE,
+    request: WDFREQUEST,
+    _output: usize,
+    _input: usize,
+    _code: u32,
+) {
+    complete(request, 0, 0);
+}
+
 pub unsafe extern "C" fn nothing_to_undo(_driver: WDFDRIVER) {}
 
 pub fn complete(request: WDFREQUEST, status: NTSTATUS, information: u64) {
