@@ -23,7 +23,7 @@ macro_rules! layer_ids {
 macro_rules! fields {
     ($(
         $(#[$doc:meta])+
-        $module:ident, $prefix:literal, max $max:literal, alias { $($alias:ident = $of:ident,)+ }:
+        $module:ident, $prefix:literal, max $max:literal, alias { $($alias:ident = $of:ident,)* }:
         $($name:ident = $value:literal,)+;
     )+) => {
         $(
@@ -38,7 +38,7 @@ macro_rules! fields {
                     #[doc = concat!("`FWPS_FIELD_", $prefix, "_V4_", stringify!($alias), "` and `_V6_`: the same as")]
                     #[doc = concat!("[`", stringify!($of), "`].")]
                     pub const $alias: u16 = $of;
-                )+
+                )*
 
                 #[doc = concat!("`FWPS_FIELD_", $prefix, "_V4_MAX` and `_V6_MAX`: how many fields there are, ", $max, ".")]
                 pub const MAX: u16 = $max;
@@ -164,6 +164,32 @@ layer_ids! {
 pub const FWPS_LAYER_NON_WFP: u16 = 0xFFFF;
 
 fields! {
+    /// Received packets after the IP header was parsed, before IPsec and reassembly; 0 and 2.
+    inbound_ippacket, "INBOUND_IPPACKET", max 10, alias {}:
+        IP_LOCAL_ADDRESS = 0,
+        IP_REMOTE_ADDRESS = 1,
+        IP_LOCAL_ADDRESS_TYPE = 2,
+        IP_LOCAL_INTERFACE = 3,
+        INTERFACE_INDEX = 4,
+        SUB_INTERFACE_INDEX = 5,
+        FLAGS = 6,
+        INTERFACE_TYPE = 7,
+        TUNNEL_TYPE = 8,
+        COMPARTMENT_ID = 9,
+    ;
+    /// Packets to send after everything else was done, before fragmentation; 4 and 6.
+    outbound_ippacket, "OUTBOUND_IPPACKET", max 10, alias {}:
+        IP_LOCAL_ADDRESS = 0,
+        IP_LOCAL_ADDRESS_TYPE = 1,
+        IP_REMOTE_ADDRESS = 2,
+        IP_LOCAL_INTERFACE = 3,
+        INTERFACE_INDEX = 4,
+        SUB_INTERFACE_INDEX = 5,
+        FLAGS = 6,
+        INTERFACE_TYPE = 7,
+        TUNNEL_TYPE = 8,
+        COMPARTMENT_ID = 9,
+    ;
     /// Received packets after the transport header was parsed; 12 and 14.
     ///
     /// For ICMP the local port is the type and the remote port the code.

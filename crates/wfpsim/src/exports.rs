@@ -25,6 +25,7 @@ unsafe impl Sync for Export {}
 pub fn all() -> impl Iterator<Item = &'static Export> {
     [
         crate::nt::EXPORTS,
+        crate::nt::HAL_EXPORTS,
         crate::ndis::EXPORTS,
         crate::fwp::EXPORTS,
         crate::wdf::EXPORTS,

@@ -13,7 +13,8 @@ use crate::verifier::code;
 /// How many of each kind were left behind; kinds with none are not in it.
 ///
 /// The kinds: `pool`, `nbl_reference`, `clone`, `pended_operation`, `injection_handle`, `injection`, `callout`,
-/// `filter_object`, `engine_session`, `bfe_subscription`, `thread`, `thread_object`, `wdf_object`.
+/// `filter_object`, `engine_session`, `bfe_subscription`, `thread`, `thread_object`, `wdf_object`, `net_buffer_list`,
+/// `net_buffer_pool`, `flow_context`, `mdl`, `process_reference`, `error_log_entry`.
 pub type Leaks = BTreeMap<&'static str, u64>;
 
 /// Everything found.
@@ -31,6 +32,58 @@ pub(super) struct Found {
     threads: Vec<ThreadId>,
     thread_objects: Vec<ObjectId>,
     wdf_objects: Vec<ObjectId>,
+    others: Vec<Kept>,
+}
+
+/// Objects of one kind that only some drivers make.
+struct Kept {
+    kind: &'static str,
+    rule: &'static str,
+    /// What they read as.
+    what: &'static str,
+    objects: Vec<ObjectId>,
+}
+
+fn others(kernel: &Kernel) -> Vec<Kept> {
+    let kept = |kind, rule, what, objects| Kept {
+        kind,
+        rule,
+        what,
+        objects,
+    };
+    vec![
+        kept(
+            "net_buffer_list",
+            "B-09",
+            "net buffer lists that it made not freed",
+            kernel.ndis.kept_made(),
+        ),
+        kept(
+            "net_buffer_pool",
+            "B-09",
+            "pools of net buffers or their lists not freed",
+            kernel.ndis.kept_pools(),
+        ),
+        kept(
+            "flow_context",
+            "A-05",
+            "contexts still associated with flows",
+            kernel.fwp.kept_flow_contexts(),
+        ),
+        kept("mdl", "C-62", "MDLs not freed", kernel.nt.kept_mdls()),
+        kept(
+            "process_reference",
+            "C-04",
+            "process objects still held by reference",
+            kernel.nt.held_processes(),
+        ),
+        kept(
+            "error_log_entry",
+            "C-62",
+            "error log entries allocated and not written",
+            kernel.nt.unwritten_log_entries(),
+        ),
+    ]
 }
 
 /// What was left, besides `open`, the framework's objects that the driver did not close.
@@ -53,6 +106,7 @@ pub(super) fn find(kernel: &Kernel, open: Vec<ObjectId>) -> Found {
             .into_iter()
             .chain(open)
             .collect(),
+        others: others(kernel),
     }
 }
 
@@ -83,7 +137,15 @@ impl Found {
             ("thread_object", self.thread_objects.len() as u64),
             ("wdf_object", self.wdf_objects.len() as u64),
         ];
-        counts.into_iter().filter(|&(_, count)| count > 0).collect()
+        let others = self
+            .others
+            .iter()
+            .map(|kept| (kept.kind, kept.objects.len() as u64));
+        counts
+            .into_iter()
+            .chain(others)
+            .filter(|&(_, count)| count > 0)
+            .collect()
     }
 }
 
@@ -179,7 +241,15 @@ pub(super) fn report(kernel: &Kernel, found: &Found, when: &str, driver: u64) ->
             found.wdf_objects.first().copied(),
         ),
     ];
-    for (kind, rule, what, object) in contract {
+    let others = found.others.iter().map(|kept| {
+        (
+            kept.kind,
+            kept.rule,
+            kept.what,
+            kept.objects.first().copied(),
+        )
+    });
+    for (kind, rule, what, object) in contract.into_iter().chain(others) {
         if count(kind) > 0 {
             let summary = format!("{when} with {} {what}", count(kind));
             let parameters = [driver, count(kind), 0, 0];

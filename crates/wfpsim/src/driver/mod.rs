@@ -25,6 +25,10 @@ use wdk_sys_portable::NTSTATUS;
 use wdk_sys_portable::PDRIVER_OBJECT;
 use wdk_sys_portable::UNICODE_STRING;
 
+pub use io::Answer;
+pub use io::Handle;
+pub use io::Pending;
+pub use io::ProgramMemory;
 pub use io::ioctl;
 pub use leaks::Leaks;
 pub use parameters::Parameters;

@@ -34,6 +34,8 @@ pub(crate) struct Classification<'a> {
     pub pendable: Option<Continuation>,
     /// Whether this is a reauthorization, which cannot be pended.
     pub reauthorize: bool,
+    /// The flow that it belongs to (FLOW_HANDLE), where the layer has one.
+    pub flow: Option<u64>,
 }
 
 /// What comes of a classify.
@@ -181,7 +183,7 @@ fn ask_sublayer(
             | FilterAction::Unknown(key)
             | FilterAction::Inspection(key) => key,
         };
-        let Some((id, classify)) = kernel.fwp.callout(key) else {
+        let Some(asked) = kernel.fwp.callout(key) else {
             // a filter whose callout is not registered blocks, unless it says otherwise; an inspection is nothing.
             let permit =
                 filter.flags & wfp_sys::fwpm::FWPM_FILTER_FLAG_PERMIT_IF_CALLOUT_UNREGISTERED != 0;
@@ -195,9 +197,8 @@ fn ask_sublayer(
             });
         };
         *callouts += 1;
-        if let Some(answer) = ask_callout(
-            kernel, request, filter, weight, writable, so_far, id, classify,
-        ) {
+        if let Some(answer) = ask_callout(kernel, request, filter, weight, writable, so_far, asked)
+        {
             return Some(answer);
         }
     }
@@ -265,6 +266,15 @@ impl Untouched {
     }
 }
 
+/// The callout that a filter asks.
+#[derive(Clone, Copy)]
+struct Asked {
+    id: u32,
+    classify: usize,
+    /// The version that it was registered by.
+    version: u8,
+}
+
 fn ask_callout(
     kernel: &Kernel,
     request: &Classification<'_>,
@@ -272,9 +282,13 @@ fn ask_callout(
     weight: u16,
     writable: bool,
     so_far: Action,
-    id: u32,
-    classify: usize,
+    asked: Asked,
 ) -> Option<Answer> {
+    let Asked {
+        id,
+        classify,
+        version,
+    } = asked;
     let terminating = matches!(filter.action, FilterAction::Terminating(_));
     let kind = match filter.action {
         FilterAction::Terminating(_) => consts::FWP_ACTION_CALLOUT_TERMINATING,
@@ -325,26 +339,50 @@ fn ask_callout(
     let untouched = Untouched::look(kernel, request.list);
     thread.classify_depth.set(thread.classify_depth.get() + 1);
     let (values, metadata, filter_at, out) = (laid.values, laid.metadata, laid.filter, laid.out);
-    call_driver!(
-        kernel,
-        classify,
-        fn(
-            *const FWPS_INCOMING_VALUES0,
-            *const FWPS_INCOMING_METADATA_VALUES0,
-            *mut std::ffi::c_void,
-            *const std::ffi::c_void,
-            *const FWPS_FILTER3,
-            u64,
-            *mut FWPS_CLASSIFY_OUT0,
-        ),
-        values,
-        metadata,
-        request.list.cast(),
-        std::ptr::null(),
-        filter_at,
-        0,
-        out,
-    );
+    let flow_context = request.flow.map_or(0, |flow| {
+        super::flow_context::of(kernel, flow, request.layer, id)
+    });
+    if version == 0 {
+        call_driver!(
+            kernel,
+            classify,
+            fn(
+                *const FWPS_INCOMING_VALUES0,
+                *const FWPS_INCOMING_METADATA_VALUES0,
+                *mut std::ffi::c_void,
+                *const FWPS_FILTER3,
+                u64,
+                *mut FWPS_CLASSIFY_OUT0,
+            ),
+            values,
+            metadata,
+            request.list.cast(),
+            filter_at,
+            flow_context,
+            out,
+        );
+    } else {
+        call_driver!(
+            kernel,
+            classify,
+            fn(
+                *const FWPS_INCOMING_VALUES0,
+                *const FWPS_INCOMING_METADATA_VALUES0,
+                *mut std::ffi::c_void,
+                *const std::ffi::c_void,
+                *const FWPS_FILTER3,
+                u64,
+                *mut FWPS_CLASSIFY_OUT0,
+            ),
+            values,
+            metadata,
+            request.list.cast(),
+            std::ptr::null(),
+            filter_at,
+            flow_context,
+            out,
+        );
+    }
     thread.classify_depth.set(thread.classify_depth.get() - 1);
     kernel.fwp.set_in_progress(id, -1);
     // SAFETY: the arguments are still laid out.
@@ -437,6 +475,14 @@ fn check_return(
     let worker = kernel.ndis.with(request.list, |list| {
         list.is_shifted_by_other(kernel.running().id)
     }) == Some(true);
+    if let Some(delta) = crate::ndis::open_advance(kernel, request.list, kernel.running().id) {
+        fail(
+            "B-03",
+            format!(
+                "classifyFn returned with the packet advanced by {delta} bytes that no retreat matches"
+            ),
+        );
+    }
     if now.offsets != untouched.offsets && !worker {
         fail(
             "A-25",
@@ -482,13 +528,17 @@ fn check_return(
 }
 
 impl super::State {
-    /// A registered callout's number and classify function.
-    fn callout(&self, key: super::objects::Key) -> Option<(u32, usize)> {
+    /// A registered callout.
+    fn callout(&self, key: super::objects::Key) -> Option<Asked> {
         self.callouts
             .borrow()
             .iter()
             .find(|(_, callout)| callout.key == key)
-            .map(|(id, callout)| (*id, callout.classify))
+            .map(|(id, callout)| Asked {
+                id: *id,
+                classify: callout.classify,
+                version: callout.version,
+            })
     }
 
     fn set_in_progress(&self, id: u32, change: i32) {
@@ -505,6 +555,15 @@ impl super::State {
             .rposition(|frame| frame.thread == thread)
             .expect("the thread is in a classify");
         frames.remove(index)
+    }
+
+    /// Whether the running thread is in the classify of a list.
+    pub(crate) fn is_classified_here(&self, kernel: &Kernel, list: usize) -> bool {
+        let thread = kernel.running().id;
+        self.frames
+            .borrow()
+            .iter()
+            .any(|frame| frame.thread == thread && frame.list == list)
     }
 
     /// Looks at the innermost classify of a thread.

@@ -2,6 +2,7 @@
 
 use std::ffi::c_void;
 
+use wfp_sys::GUID;
 use wfp_sys::fwps::FWPS_CALLOUT3;
 
 use super::objects::Key;
@@ -12,18 +13,47 @@ use crate::nt::status;
 /// One registered callout.
 pub(super) struct Callout {
     pub key: Key,
+    /// Which version of FwpsCalloutRegister it came by: version 0's classifyFn has no classify context.
+    pub version: u8,
     pub classify: usize,
+    /// flowDeleteFn; 0 if there is none.
+    pub flow_delete: usize,
     /// Classify calls of it that have not returned.
     pub in_progress: u32,
 }
 
-pub(super) fn register(
+macro_rules! versions {
+    ($($function:ident $version:literal $name:literal;)*) => {
+        $(
+            #[doc = concat!("`", $name, "`.")]
+            pub(super) fn $function(
+                kernel: &Kernel,
+                device: *mut c_void,
+                callout: *const FWPS_CALLOUT3,
+                id: *mut u32,
+            ) -> NtStatus {
+                register_as(kernel, $name, $version, device, callout, id)
+            }
+        )*
+    };
+}
+versions! {
+    register0 0 "FwpsCalloutRegister0";
+    register1 1 "FwpsCalloutRegister1";
+    register2 2 "FwpsCalloutRegister2";
+    register 3 "FwpsCalloutRegister3";
+}
+
+/// The structures of all versions are laid out alike; what differs is the prototypes of what they point to.
+fn register_as(
     kernel: &Kernel,
+    function: &'static str,
+    version: u8,
     device: *mut c_void,
     callout: *const FWPS_CALLOUT3,
     id: *mut u32,
 ) -> NtStatus {
-    if kernel.fails("FwpsCalloutRegister3") {
+    if kernel.fails(function) {
         return status::INSUFFICIENT_RESOURCES;
     }
     // SAFETY: the driver's pointer; a bad one faults and is reported.
@@ -43,7 +73,9 @@ pub(super) fn register(
         number,
         Callout {
             key,
+            version,
             classify: classify as usize,
+            flow_delete: callout.flowDeleteFn.map_or(0, |function| function as usize),
             in_progress: 0,
         },
     );
@@ -52,6 +84,15 @@ pub(super) fn register(
         unsafe { id.write(number) };
     }
     status::SUCCESS
+}
+
+pub(super) fn unregister_by_key(kernel: &Kernel, key: *const GUID) -> NtStatus {
+    // SAFETY: the driver's pointer; a bad one faults and is reported.
+    let key = Key::from(unsafe { &*key });
+    match kernel.fwp.callout_id(key) {
+        Some(id) => unregister(kernel, id),
+        None => status::FWP_CALLOUT_NOT_FOUND,
+    }
 }
 
 pub(super) fn unregister(kernel: &Kernel, id: u32) -> NtStatus {
@@ -81,6 +122,10 @@ pub(super) fn unregister(kernel: &Kernel, id: u32) -> NtStatus {
             None,
             quiet,
         );
+    }
+    // a flow that still carries the callout's context keeps it.
+    if super::flow_context::carried(kernel, id) {
+        return status::DEVICE_BUSY;
     }
     kernel.fwp.callouts.borrow_mut().remove(&id);
     status::SUCCESS

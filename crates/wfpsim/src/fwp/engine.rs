@@ -104,8 +104,14 @@ pub(super) fn close(kernel: &Kernel, engine: Handle) -> NtStatus {
     status::SUCCESS
 }
 
-/// The engine stopped: every session is gone, and with dynamic ones their objects. Their handles stay to be closed.
+/// The engine stopped: every session is gone, and with it everything that was added and is not persistent. The sessions' handles stay
+/// to be closed.
 pub(super) fn abandon_sessions(kernel: &Kernel) {
+    kernel
+        .fwp
+        .objects
+        .borrow_mut()
+        .remove_owned(super::objects::STATIC);
     for (handle, session) in kernel.fwp.sessions.borrow_mut().iter_mut() {
         session.transaction = None;
         if session.dynamic {
@@ -166,7 +172,7 @@ pub(super) fn abort(kernel: &Kernel, engine: Handle) -> NtStatus {
 }
 
 /// Changes the objects: those of the session's transaction, or at once if it has none.
-fn change(
+pub(super) fn change(
     kernel: &Kernel,
     function: &'static str,
     engine: Handle,
@@ -247,7 +253,14 @@ pub(super) fn add_sublayer(
         if !provider_known(objects, provider) {
             return status::FWP_PROVIDER_NOT_FOUND;
         }
-        objects.sublayers.insert(key, SubLayer { weight, owner });
+        objects.sublayers.insert(
+            key,
+            SubLayer {
+                weight,
+                provider,
+                owner,
+            },
+        );
         status::SUCCESS
     })
 }
@@ -277,9 +290,14 @@ pub(super) fn add_callout(
         if !provider_known(objects, provider) {
             return status::FWP_PROVIDER_NOT_FOUND;
         }
-        objects
-            .callouts
-            .insert(key, ManagementCallout { layer, owner });
+        objects.callouts.insert(
+            key,
+            ManagementCallout {
+                layer,
+                provider,
+                owner,
+            },
+        );
         status::SUCCESS
     });
     if result == status::SUCCESS && !id.is_null() {
@@ -328,6 +346,11 @@ pub(super) fn add_filter(
         filter.flags,
         provider_named(filter.providerKey),
     );
+    // Without a key of the driver's the engine makes one.
+    let own_key = match Key::from(&filter.filterKey) {
+        none if none.is_zero() => Key::made(number),
+        given => given,
+    };
     // SAFETY: both members of the union are plain data of which rawContext is the first eight bytes.
     let context = unsafe { filter.Anonymous.rawContext };
     let result = change(kernel, "FwpmFilterAdd0", engine, |objects, owner| {
@@ -352,8 +375,13 @@ pub(super) fn add_filter(
         {
             return status::FWP_CALLOUT_NOT_FOUND;
         }
+        if objects.filters.iter().any(|filter| filter.key == own_key) {
+            return status::FWP_ALREADY_EXISTS;
+        }
         objects.filters.push(Filter {
             id: number,
+            key: own_key,
+            provider,
             layer,
             sublayer,
             weight,

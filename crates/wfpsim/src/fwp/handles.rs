@@ -11,6 +11,10 @@ use crate::verifier::code;
 
 /// One injection handle.
 pub(super) struct InjectionHandle {
+    /// AF_UNSPEC (0), AF_INET (2) or AF_INET6 (23).
+    pub family: u16,
+    /// FWPS_INJECTION_TYPE_*; 0 stands for transport, stream and forward.
+    kinds: u32,
     /// Injections whose completion functions have not returned.
     pub pending: u32,
     /// The threads that are in one of its completion functions.
@@ -20,7 +24,16 @@ pub(super) struct InjectionHandle {
     pub ledger: ObjectId,
 }
 
-pub(super) fn create(kernel: &Kernel, family: u16, _flags: u32, handle: *mut Handle) -> NtStatus {
+impl InjectionHandle {
+    /// Whether it injects this kind of traffic.
+    pub fn injects(&self, kind: u32) -> bool {
+        const UNSAID: u32 = 0x1 | 0x2 | 0x8;
+        let kinds = if self.kinds == 0 { UNSAID } else { self.kinds };
+        kinds & kind != 0
+    }
+}
+
+pub(super) fn create(kernel: &Kernel, family: u16, kinds: u32, handle: *mut Handle) -> NtStatus {
     if kernel.fails("FwpsInjectionHandleCreate0") {
         return status::FWP_TCPIP_NOT_READY;
     }
@@ -33,6 +46,8 @@ pub(super) fn create(kernel: &Kernel, family: u16, _flags: u32, handle: *mut Han
     kernel.fwp.injection_handles.borrow_mut().insert(
         value,
         InjectionHandle {
+            family,
+            kinds,
             pending: 0,
             completing: Vec::new(),
             closing: false,

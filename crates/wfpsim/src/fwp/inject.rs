@@ -18,6 +18,18 @@ use crate::verifier::ObjectId;
 use crate::verifier::Violation;
 use crate::verifier::code;
 
+/// Who injects a packet, and who is told of its end.
+#[derive(Clone, Copy)]
+pub(super) struct Injection {
+    pub handle: Handle,
+    /// What FwpsQueryPacketInjectionState0 gives back of it.
+    pub context: Handle,
+    pub completion: usize,
+    pub completion_context: Handle,
+    /// For the list's history.
+    pub what: &'static str,
+}
+
 /// What a send injection says besides the packet.
 #[derive(Clone, Copy)]
 pub(crate) struct Send {
@@ -30,7 +42,7 @@ pub(crate) struct Send {
 pub(super) fn receive(
     kernel: &Kernel,
     handle: Handle,
-    _context: Handle,
+    context: Handle,
     reserved: *mut std::ffi::c_void,
     flags: u32,
     family: u16,
@@ -45,48 +57,29 @@ pub(super) fn receive(
     if !reserved.is_null() || flags != 0 || ![2, 23].contains(&family) || completion == 0 {
         return status::INVALID_PARAMETER;
     }
-    let ledger = match accept(kernel, NAME, handle, list) {
+    let ledger = match accept(kernel, NAME, handle, list, true) {
         Ok(ledger) => ledger,
         Err(status) => return status,
     };
-    let buffers = net_buffers(list);
-    if buffers.len() > 1 {
-        let summary = format!(
-            "{NAME} was given a list with {} NET_BUFFERs; it takes one",
-            buffers.len()
-        );
-        let parameters = [1, 0, list as u64, 0];
-        kernel.bug_check(
-            Violation::new(
-                kernel,
-                code::WFP_INVALID_OPERATION,
-                parameters,
-                "A-46",
-                summary,
-            )
-            .about(kernel, ledger),
-        );
-    }
+    check_single(kernel, NAME, list, ledger);
     check_beginning(kernel, NAME, list, family, ledger);
-    hand_over(
-        kernel,
+    let injection = Injection {
         handle,
-        list,
-        ledger,
-        "injected into the receive path",
+        context,
         completion,
         completion_context,
-        move |kernel, list| {
-            crate::stack::receive_injected(kernel, list, [interface, sub_interface, compartment])
-        },
-    );
+        what: "injected into the receive path",
+    };
+    hand_over(kernel, list, ledger, injection, move |kernel, list| {
+        crate::stack::receive_injected(kernel, list, [interface, sub_interface, compartment])
+    });
     status::SUCCESS
 }
 
 pub(super) fn send(
     kernel: &Kernel,
     handle: Handle,
-    _context: Handle,
+    context: Handle,
     endpoint: u64,
     flags: u32,
     arguments: *mut FWPS_TRANSPORT_SEND_PARAMS0,
@@ -100,7 +93,7 @@ pub(super) fn send(
     if flags != 0 || ![2, 23].contains(&family) || completion == 0 {
         return status::INVALID_PARAMETER;
     }
-    let ledger = match accept(kernel, NAME, handle, list) {
+    let ledger = match accept(kernel, NAME, handle, list, true) {
         Ok(ledger) => ledger,
         Err(status) => return status,
     };
@@ -112,25 +105,51 @@ pub(super) fn send(
         family,
         arguments,
     };
-    hand_over(
-        kernel,
+    let injection = Injection {
         handle,
-        list,
-        ledger,
-        "injected into the send path",
+        context,
         completion,
         completion_context,
-        move |kernel, list| crate::stack::send_injected(kernel, list, send),
-    );
+        what: "injected into the send path",
+    };
+    hand_over(kernel, list, ledger, injection, move |kernel, list| {
+        crate::stack::send_injected(kernel, list, send)
+    });
     status::SUCCESS
 }
 
-/// The checks that both directions share. An error is what the call returns; then nothing was taken.
-fn accept(
+/// A list for the receive path has one NET_BUFFER.
+pub(super) fn check_single(
+    kernel: &Kernel,
+    name: &str,
+    list: *mut NET_BUFFER_LIST,
+    ledger: ObjectId,
+) {
+    let buffers = net_buffers(list).len();
+    if buffers > 1 {
+        let summary = format!("{name} was given a list with {buffers} NET_BUFFERs; it takes one");
+        let parameters = [1, 0, list as u64, 0];
+        kernel.bug_check(
+            Violation::new(
+                kernel,
+                code::WFP_INVALID_OPERATION,
+                parameters,
+                "A-46",
+                summary,
+            )
+            .about(kernel, ledger),
+        );
+    }
+}
+
+/// The checks that all injections share. An error is what the call returns; then nothing was taken. At the transport layer
+/// the stack holds locks of its own around a classify.
+pub(super) fn accept(
     kernel: &Kernel,
     name: &'static str,
     handle: Handle,
     list: *mut NET_BUFFER_LIST,
+    transport: bool,
 ) -> Result<ObjectId, NtStatus> {
     let Some(closing) = kernel
         .fwp
@@ -144,7 +163,7 @@ fn accept(
         kernel.bug_check(kernel.fwp.about_handle(kernel, violation, handle as usize));
     };
     let ledger = crate::ndis::require(kernel, name, list, "A-45");
-    if kernel.running().classify_depth.get() > 0 {
+    if transport && kernel.running().classify_depth.get() > 0 {
         let summary = format!(
             "{name} was called on the stack of a classify; the stack holds its own locks there"
         );
@@ -154,8 +173,8 @@ fn accept(
         );
     }
     match kernel.ndis.with(list, |list| (list.kind, list.fate)) {
-        Some((Kind::Clone { .. }, Fate::Driver)) => {}
-        Some((Kind::Clone { .. }, _)) => {
+        Some((Kind::Clone { .. } | Kind::Made { .. }, Fate::Driver)) => {}
+        Some((Kind::Clone { .. } | Kind::Made { .. }, _)) => {
             let summary = format!("{name} was given a clone that was injected already");
             let parameters = [7, 0, 0, list as u64];
             kernel.bug_check(
@@ -212,7 +231,7 @@ fn check_memory(kernel: &Kernel, list: *mut NET_BUFFER_LIST, ledger: ObjectId) {
     }
 }
 
-/// A packet that the stack parses from the IP header on must begin with one.
+/// A packet for the transport layer must begin with an IP header that leads to a transport header.
 fn check_beginning(
     kernel: &Kernel,
     name: &str,
@@ -220,6 +239,32 @@ fn check_beginning(
     family: u16,
     ledger: ObjectId,
 ) {
+    let protocol = check_header(kernel, name, list, family, ledger);
+    if protocol == 50 || protocol == 51 {
+        let summary = format!(
+            "{name} was given a packet whose IP header still leads to {}",
+            if protocol == 50 { "ESP" } else { "AH" }
+        );
+        kernel.bug_check(
+            Violation::contract(
+                kernel,
+                "A-63",
+                [list as u64, u64::from(protocol), 0, 0],
+                summary,
+            )
+            .about(kernel, ledger),
+        );
+    }
+}
+
+/// A packet that the stack parses from the IP header on must begin with one. Gives the protocol that it names.
+pub(super) fn check_header(
+    kernel: &Kernel,
+    name: &str,
+    list: *mut NET_BUFFER_LIST,
+    family: u16,
+    ledger: ObjectId,
+) -> u8 {
     let bytes = net_buffers(list)
         .first()
         .map(|&buffer| crate::ndis::copy_out(buffer))
@@ -270,38 +315,28 @@ fn check_beginning(
             .about(kernel, ledger),
         );
     }
-    if protocol == 50 || protocol == 51 {
-        let summary = format!(
-            "{name} was given a packet whose IP header still leads to {}",
-            if protocol == 50 { "ESP" } else { "AH" }
-        );
-        kernel.bug_check(
-            Violation::contract(
-                kernel,
-                "A-63",
-                [list as u64, u64::from(protocol), 0, 0],
-                summary,
-            )
-            .about(kernel, ledger),
-        );
-    }
+    protocol
 }
 
 /// Gives the clone to the stack, now or on a thread of its own, and calls the completion function when it is through.
-fn hand_over(
+pub(super) fn hand_over(
     kernel: &Kernel,
-    handle: Handle,
     list: *mut NET_BUFFER_LIST,
     ledger: ObjectId,
-    what: &'static str,
-    completion: usize,
-    completion_context: Handle,
+    injection: Injection,
     process: impl FnOnce(&Kernel, *mut NET_BUFFER_LIST) -> NtStatus + 'static,
 ) {
-    let handle = handle as usize;
+    let Injection {
+        context: injection_context,
+        completion,
+        completion_context,
+        what,
+        ..
+    } = injection;
+    let handle = injection.handle as usize;
     kernel.ndis.with_mut(list, |list| {
         list.fate = Fate::Injected;
-        list.injected_by.push(handle as u64);
+        list.mark_injected(handle as u64, injection_context as u64);
     });
     if let Some(handle) = kernel.fwp.injection_handles.borrow_mut().get_mut(&handle) {
         handle.pending += 1;

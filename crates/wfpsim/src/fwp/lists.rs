@@ -2,6 +2,7 @@
 
 use wfp_sys::consts;
 use wfp_sys::fwps::FWPS_PACKET_LIST_INFORMATION0;
+use wfp_sys::ndis::MDL;
 use wfp_sys::ndis::NET_BUFFER_LIST;
 
 use crate::machine::Kernel;
@@ -95,7 +96,7 @@ pub(super) fn free_clone(kernel: &Kernel, list: *mut NET_BUFFER_LIST, _flags: u3
         )
     };
     match (kind, fate) {
-        (Kind::Original, _) => refuse(
+        (Kind::Original | Kind::Made { .. }, _) => refuse(
             "A-39",
             "FwpsFreeCloneNetBufferList0 was given a list that is no clone",
         ),
@@ -130,15 +131,17 @@ pub(super) fn injection_state(
         list.cast_mut(),
         "A-51",
     );
-    let injected = kernel
+    let own = handle as u64;
+    let (injected, last_context) = kernel
         .ndis
-        .with(list, |list| list.injected_by.clone())
+        .with(list, |list| {
+            (list.injected_by.clone(), list.injection_context(own))
+        })
         .unwrap_or_default();
     if !context.is_null() {
         // SAFETY: the driver's pointer; a bad one faults and is reported.
-        unsafe { context.write(std::ptr::null_mut()) };
+        unsafe { context.write(last_context as Handle) };
     }
-    let own = handle as u64;
     match injected.last() {
         None => consts::FWPS_PACKET_NOT_INJECTED,
         Some(&last) if last == own => consts::FWPS_PACKET_INJECTED_BY_SELF,
@@ -178,4 +181,67 @@ pub(super) fn security_information(
     // SAFETY: the driver's pointer; a bad one faults and is reported.
     unsafe { information.write(found) };
     status::SUCCESS
+}
+
+pub(super) fn allocate_own(
+    kernel: &Kernel,
+    pool: Handle,
+    _context_size: u16,
+    _context_backfill: u16,
+    chain: *mut MDL,
+    offset: u32,
+    length: usize,
+    list: *mut *mut NET_BUFFER_LIST,
+) -> NtStatus {
+    const NAME: &str = "FwpsAllocateNetBufferAndNetBufferList0";
+    crate::ndis::require_list_pool(kernel, NAME, pool);
+    if kernel.fails(NAME) {
+        return status::INSUFFICIENT_RESOURCES;
+    }
+    let made = crate::ndis::make_list(kernel, NAME, pool as usize, chain, offset, length as u32);
+    // SAFETY: the driver's pointer; a bad one faults and is reported.
+    unsafe { list.write(made.as_ptr()) };
+    status::SUCCESS
+}
+
+pub(super) fn free_own(kernel: &Kernel, list: *mut NET_BUFFER_LIST) {
+    const NAME: &str = "FwpsFreeNetBufferList0";
+    let ledger = crate::ndis::require(kernel, NAME, list, "B-09");
+    let (kind, fate, children) = kernel
+        .ndis
+        .with(list, |list| (list.kind, list.fate, list.children))
+        .unwrap_or((Kind::Original, Fate::Stack, 0));
+    let refuse = |rule, summary: String| -> ! {
+        kernel.bug_check(
+            Violation::contract(kernel, rule, [list as u64, 0, 0, 0], summary)
+                .about(kernel, ledger),
+        )
+    };
+    match (kind, fate) {
+        (Kind::Made { .. }, Fate::Injected) => {
+            let summary = format!(
+                "{NAME} was given a list whose injection is under way; the stack uses it still"
+            );
+            kernel.bug_check(
+                Violation::new(
+                    kernel,
+                    crate::verifier::code::BAD_POOL_CALLER,
+                    [7, 0, 0, list as u64],
+                    "A-42",
+                    summary,
+                )
+                .about(kernel, ledger),
+            )
+        }
+        (Kind::Made { .. }, _) if children > 0 => {
+            refuse("A-37", format!("{NAME} was given a list that has clones"))
+        }
+        (Kind::Made { .. }, _) => crate::ndis::free_made(kernel, list),
+        _ => refuse(
+            "B-09",
+            format!(
+                "{NAME} was given a list that FwpsAllocateNetBufferAndNetBufferList0 did not make"
+            ),
+        ),
+    }
 }

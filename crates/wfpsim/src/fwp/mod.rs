@@ -6,9 +6,12 @@ mod bfe;
 mod callouts;
 mod completion;
 mod construct;
+mod delete;
 mod engine;
+pub(crate) mod flow_context;
 mod handles;
 mod inject;
+mod inject_network;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod inventory;
 mod lists;
@@ -20,6 +23,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::c_void;
 
+use wfp_sys::GUID;
 use wfp_sys::fwpm::FWPM_CALLOUT0;
 use wfp_sys::fwpm::FWPM_FILTER0;
 use wfp_sys::fwpm::FWPM_PROVIDER0;
@@ -27,6 +31,7 @@ use wfp_sys::fwpm::FWPM_SESSION0;
 use wfp_sys::fwpm::FWPM_SUBLAYER0;
 use wfp_sys::fwps::FWPS_CALLOUT3;
 use wfp_sys::fwps::FWPS_PACKET_LIST_INFORMATION0;
+use wfp_sys::ndis::MDL;
 use wfp_sys::ndis::NET_BUFFER_LIST;
 
 pub(crate) use arbitration::Action;
@@ -62,6 +67,7 @@ pub struct State {
     pended: RefCell<BTreeMap<usize, pend::Pended>>,
     frames: RefCell<Vec<arbitration::Frame>>,
     subscribers: RefCell<BTreeMap<usize, bfe::Subscriber>>,
+    flow_contexts: RefCell<BTreeMap<flow_context::Place, flow_context::Carried>>,
     bfe_stopped: Cell<bool>,
     /// Objects that FwpmFreeMemory0 gives back.
     memory: RefCell<BTreeMap<usize, Vec<usize>>>,
@@ -134,11 +140,22 @@ exports! {
     FwpmFreeMemory0(memory: *mut *mut c_void) [passive unlocked] => engine::free_memory;
     FwpmCalloutAdd0(engine: Handle, callout: *const FWPM_CALLOUT0, security: *mut c_void, id: *mut u32) -> NtStatus [passive unlocked] => engine::add_callout;
     FwpmFilterAdd0(engine: Handle, filter: *const FWPM_FILTER0, security: *mut c_void, id: *mut u64) -> NtStatus [passive unlocked] => engine::add_filter;
+    FwpmProviderDeleteByKey0(engine: Handle, key: *const GUID) -> NtStatus [passive unlocked] => delete::provider;
+    FwpmSubLayerDeleteByKey0(engine: Handle, key: *const GUID) -> NtStatus [passive unlocked] => delete::sublayer;
+    FwpmCalloutDeleteByKey0(engine: Handle, key: *const GUID) -> NtStatus [passive unlocked] => delete::callout;
+    FwpmFilterDeleteByKey0(engine: Handle, key: *const GUID) -> NtStatus [passive unlocked] => delete::filter;
+    FwpmFilterDeleteById0(engine: Handle, id: u64) -> NtStatus [passive unlocked] => delete::filter_by_id;
     FwpmBfeStateGet0() -> i32 [dispatch] => bfe::state;
     FwpmBfeStateSubscribeChanges0(device: *mut c_void, callback: usize, context: *mut c_void, handle: *mut Handle) -> NtStatus [passive unlocked] => bfe::subscribe;
     FwpmBfeStateUnsubscribeChanges0(handle: Handle) -> NtStatus [passive unlocked] => bfe::unsubscribe;
+    FwpsCalloutRegister0(device: *mut c_void, callout: *const FWPS_CALLOUT3, id: *mut u32) -> NtStatus [passive unlocked] => callouts::register0;
+    FwpsCalloutRegister1(device: *mut c_void, callout: *const FWPS_CALLOUT3, id: *mut u32) -> NtStatus [passive unlocked] => callouts::register1;
+    FwpsCalloutRegister2(device: *mut c_void, callout: *const FWPS_CALLOUT3, id: *mut u32) -> NtStatus [passive unlocked] => callouts::register2;
     FwpsCalloutRegister3(device: *mut c_void, callout: *const FWPS_CALLOUT3, id: *mut u32) -> NtStatus [passive unlocked] => callouts::register;
     FwpsCalloutUnregisterById0(id: u32) -> NtStatus [passive unlocked] => callouts::unregister;
+    FwpsCalloutUnregisterByKey0(key: *const GUID) -> NtStatus [passive unlocked] => callouts::unregister_by_key;
+    FwpsFlowAssociateContext0(flow: u64, layer: u16, callout: u32, context: u64) -> NtStatus [dispatch] => flow_context::associate;
+    FwpsFlowRemoveContext0(flow: u64, layer: u16, callout: u32) -> NtStatus [dispatch unlocked] => flow_context::remove;
     FwpsInjectionHandleCreate0(family: u16, flags: u32, handle: *mut Handle) -> NtStatus [passive unlocked] => handles::create;
     FwpsInjectionHandleDestroy0(handle: Handle) -> NtStatus [passive unlocked] => handles::destroy;
     FwpsPendOperation0(handle: Handle, context: *mut Handle) -> NtStatus [dispatch unlocked] => pend::pend;
@@ -147,9 +164,14 @@ exports! {
     FwpsDereferenceNetBufferList0(list: *mut NET_BUFFER_LIST, dispatch_level: u8) [dispatch unlocked] => lists::dereference;
     FwpsAllocateCloneNetBufferList0(original: *mut NET_BUFFER_LIST, list_pool: Handle, buffer_pool: Handle, flags: u32, clone: *mut *mut NET_BUFFER_LIST) -> NtStatus [dispatch unlocked] => lists::allocate_clone;
     FwpsFreeCloneNetBufferList0(list: *mut NET_BUFFER_LIST, flags: u32) [dispatch unlocked] => lists::free_clone;
+    FwpsAllocateNetBufferAndNetBufferList0(pool: Handle, context_size: u16, context_backfill: u16, chain: *mut MDL, offset: u32, length: usize, list: *mut *mut NET_BUFFER_LIST) -> NtStatus [dispatch unlocked] => lists::allocate_own;
+    FwpsFreeNetBufferList0(list: *mut NET_BUFFER_LIST) [dispatch unlocked] => lists::free_own;
     FwpsQueryPacketInjectionState0(handle: Handle, list: *const NET_BUFFER_LIST, context: *mut Handle) -> i32 [dispatch] => lists::injection_state;
     FwpsGetPacketListSecurityInformation0(list: *mut NET_BUFFER_LIST, query: u32, information: *mut FWPS_PACKET_LIST_INFORMATION0) -> NtStatus [dispatch] => lists::security_information;
     FwpsConstructIpHeaderForTransportPacket0(list: *mut NET_BUFFER_LIST, header_length: u32, family: u16, source: *const u8, remote: *const u8, next_protocol: i32, endpoint: u64, control_data: *const c_void, control_data_length: u32, flags: u32, reserved: *mut c_void, interface: u32, sub_interface: u32) -> NtStatus [dispatch unlocked] => construct::construct_ip_header;
     FwpsInjectTransportReceiveAsync0(handle: Handle, context: Handle, reserved: *mut c_void, flags: u32, family: u16, compartment: u32, interface: u32, sub_interface: u32, list: *mut NET_BUFFER_LIST, completion: usize, completion_context: Handle) -> NtStatus [dispatch unlocked] => inject::receive;
     FwpsInjectTransportSendAsync0(handle: Handle, context: Handle, endpoint: u64, flags: u32, arguments: *mut wfp_sys::fwps::FWPS_TRANSPORT_SEND_PARAMS0, family: u16, compartment: u32, list: *mut NET_BUFFER_LIST, completion: usize, completion_context: Handle) -> NtStatus [dispatch unlocked] => inject::send;
+    FwpsInjectNetworkReceiveAsync0(handle: Handle, context: Handle, flags: u32, compartment: u32, interface: u32, sub_interface: u32, list: *mut NET_BUFFER_LIST, completion: usize, completion_context: Handle) -> NtStatus [dispatch unlocked] => inject_network::receive;
+    FwpsInjectNetworkSendAsync0(handle: Handle, context: Handle, flags: u32, compartment: u32, list: *mut NET_BUFFER_LIST, completion: usize, completion_context: Handle) -> NtStatus [dispatch unlocked] => inject_network::send;
+    FwpsInjectForwardAsync0(handle: Handle, context: Handle, flags: u32, family: u16, compartment: u32, interface: u32, list: *mut NET_BUFFER_LIST, completion: usize, completion_context: Handle) -> NtStatus [dispatch unlocked] => inject_network::forward;
 }

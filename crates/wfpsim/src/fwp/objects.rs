@@ -28,6 +28,11 @@ impl Key {
         }
     }
 
+    /// A key that no driver gives, for the object of this number.
+    pub fn made(number: u64) -> Self {
+        Self(0x6F62_6A00, 0, 0, number.to_le_bytes())
+    }
+
     /// Whether no key was given.
     pub fn is_zero(self) -> bool {
         self == Self(0, 0, 0, [0; 8])
@@ -44,12 +49,14 @@ pub(super) const STATIC: usize = 0;
 #[derive(Clone)]
 pub(super) struct SubLayer {
     pub weight: u16,
+    pub provider: Option<Key>,
     pub owner: Owner,
 }
 
 #[derive(Clone)]
 pub(super) struct ManagementCallout {
     pub layer: u16,
+    pub provider: Option<Key>,
     pub owner: Owner,
 }
 
@@ -69,6 +76,8 @@ pub(super) enum FilterAction {
 #[derive(Clone)]
 pub(super) struct Filter {
     pub id: u64,
+    pub key: Key,
+    pub provider: Option<Key>,
     pub layer: u16,
     pub sublayer: Key,
     pub weight: u64,
@@ -111,38 +120,95 @@ impl Objects {
 /// The layer of a management key.
 pub(super) fn layer_of(key: Key) -> Option<u16> {
     use wfp_sys::layers::*;
-    let table = [
+    macro_rules! table {
+        ($(($guid:ident, $layer:ident),)*) => {
+            [$((fwpm::$guid, $layer),)*]
+        };
+    }
+    let table = table![
         (
-            fwpm::FWPM_LAYER_INBOUND_TRANSPORT_V4,
-            FWPS_LAYER_INBOUND_TRANSPORT_V4,
+            FWPM_LAYER_INBOUND_IPPACKET_V4,
+            FWPS_LAYER_INBOUND_IPPACKET_V4
         ),
         (
-            fwpm::FWPM_LAYER_INBOUND_TRANSPORT_V6,
-            FWPS_LAYER_INBOUND_TRANSPORT_V6,
+            FWPM_LAYER_INBOUND_IPPACKET_V6,
+            FWPS_LAYER_INBOUND_IPPACKET_V6
         ),
         (
-            fwpm::FWPM_LAYER_OUTBOUND_TRANSPORT_V4,
-            FWPS_LAYER_OUTBOUND_TRANSPORT_V4,
+            FWPM_LAYER_OUTBOUND_IPPACKET_V4,
+            FWPS_LAYER_OUTBOUND_IPPACKET_V4
         ),
         (
-            fwpm::FWPM_LAYER_OUTBOUND_TRANSPORT_V6,
-            FWPS_LAYER_OUTBOUND_TRANSPORT_V6,
+            FWPM_LAYER_OUTBOUND_IPPACKET_V6,
+            FWPS_LAYER_OUTBOUND_IPPACKET_V6
+        ),
+        (FWPM_LAYER_IPFORWARD_V4, FWPS_LAYER_IPFORWARD_V4),
+        (FWPM_LAYER_IPFORWARD_V6, FWPS_LAYER_IPFORWARD_V6),
+        (
+            FWPM_LAYER_INBOUND_TRANSPORT_V4,
+            FWPS_LAYER_INBOUND_TRANSPORT_V4
         ),
         (
-            fwpm::FWPM_LAYER_ALE_AUTH_RECV_ACCEPT_V4,
-            FWPS_LAYER_ALE_AUTH_RECV_ACCEPT_V4,
+            FWPM_LAYER_INBOUND_TRANSPORT_V6,
+            FWPS_LAYER_INBOUND_TRANSPORT_V6
         ),
         (
-            fwpm::FWPM_LAYER_ALE_AUTH_RECV_ACCEPT_V6,
-            FWPS_LAYER_ALE_AUTH_RECV_ACCEPT_V6,
+            FWPM_LAYER_OUTBOUND_TRANSPORT_V4,
+            FWPS_LAYER_OUTBOUND_TRANSPORT_V4
         ),
         (
-            fwpm::FWPM_LAYER_ALE_AUTH_CONNECT_V4,
-            FWPS_LAYER_ALE_AUTH_CONNECT_V4,
+            FWPM_LAYER_OUTBOUND_TRANSPORT_V6,
+            FWPS_LAYER_OUTBOUND_TRANSPORT_V6
         ),
         (
-            fwpm::FWPM_LAYER_ALE_AUTH_CONNECT_V6,
-            FWPS_LAYER_ALE_AUTH_CONNECT_V6,
+            FWPM_LAYER_ALE_RESOURCE_ASSIGNMENT_V4,
+            FWPS_LAYER_ALE_RESOURCE_ASSIGNMENT_V4
+        ),
+        (
+            FWPM_LAYER_ALE_RESOURCE_ASSIGNMENT_V6,
+            FWPS_LAYER_ALE_RESOURCE_ASSIGNMENT_V6
+        ),
+        (FWPM_LAYER_ALE_AUTH_LISTEN_V4, FWPS_LAYER_ALE_AUTH_LISTEN_V4),
+        (FWPM_LAYER_ALE_AUTH_LISTEN_V6, FWPS_LAYER_ALE_AUTH_LISTEN_V6),
+        (
+            FWPM_LAYER_ALE_AUTH_RECV_ACCEPT_V4,
+            FWPS_LAYER_ALE_AUTH_RECV_ACCEPT_V4
+        ),
+        (
+            FWPM_LAYER_ALE_AUTH_RECV_ACCEPT_V6,
+            FWPS_LAYER_ALE_AUTH_RECV_ACCEPT_V6
+        ),
+        (
+            FWPM_LAYER_ALE_AUTH_CONNECT_V4,
+            FWPS_LAYER_ALE_AUTH_CONNECT_V4
+        ),
+        (
+            FWPM_LAYER_ALE_AUTH_CONNECT_V6,
+            FWPS_LAYER_ALE_AUTH_CONNECT_V6
+        ),
+        (
+            FWPM_LAYER_ALE_FLOW_ESTABLISHED_V4,
+            FWPS_LAYER_ALE_FLOW_ESTABLISHED_V4
+        ),
+        (
+            FWPM_LAYER_ALE_FLOW_ESTABLISHED_V6,
+            FWPS_LAYER_ALE_FLOW_ESTABLISHED_V6
+        ),
+        (
+            FWPM_LAYER_ALE_RESOURCE_RELEASE_V4,
+            FWPS_LAYER_ALE_RESOURCE_RELEASE_V4
+        ),
+        (
+            FWPM_LAYER_ALE_RESOURCE_RELEASE_V6,
+            FWPS_LAYER_ALE_RESOURCE_RELEASE_V6
+        ),
+        (
+            FWPM_LAYER_ALE_ENDPOINT_CLOSURE_V4,
+            FWPS_LAYER_ALE_ENDPOINT_CLOSURE_V4
+        ),
+        (
+            FWPM_LAYER_ALE_ENDPOINT_CLOSURE_V6,
+            FWPS_LAYER_ALE_ENDPOINT_CLOSURE_V6
         ),
     ];
     table
@@ -165,6 +231,7 @@ pub(crate) fn boot(kernel: &Kernel) {
         Key::from(&fwpm::FWPM_SUBLAYER_UNIVERSAL),
         SubLayer {
             weight: universal,
+            provider: None,
             owner: None,
         },
     );
@@ -174,6 +241,7 @@ pub(crate) fn boot(kernel: &Kernel) {
         Key(0x8, 0, 0, *b"built-in"),
         SubLayer {
             weight: universal.saturating_add(0x1000),
+            provider: None,
             owner: None,
         },
     );
@@ -181,6 +249,7 @@ pub(crate) fn boot(kernel: &Kernel) {
         Key(0x9, 0, 0, *b"built-in"),
         SubLayer {
             weight: 1,
+            provider: None,
             owner: None,
         },
     );
@@ -226,6 +295,7 @@ fn add_hard_permits(kernel: &Kernel, objects: &mut Objects) {
         key,
         SubLayer {
             weight: u16::MAX,
+            provider: None,
             owner: None,
         },
     );
@@ -238,6 +308,8 @@ fn add_hard_permits(kernel: &Kernel, objects: &mut Objects) {
     for layer in kinds.into_iter().flat_map(|layer| [layer, layer + 2]) {
         objects.filters.push(Filter {
             id: u64::from(kernel.fwp.new_id()),
+            key: Key(u32::from(layer), 0, 0, *b"hard-ok."),
+            provider: None,
             layer,
             sublayer: key,
             weight: 0,

@@ -35,7 +35,8 @@ unsafe extern "win64" fn stop(number: u32) -> ! {
         .and_then(|image| image.missing(number))
         .unwrap_or_else(|| format!("import {number}"));
     let summary = format!(
-        "the driver called {name}, which the simulator does not have; it would have to be written, in both calling conventions (exports.rs)"
+        "the driver called {name}, which the simulator does not have; it needs a line in exports! of its module (nt, ndis, fwp or wdf) \
+         with its prototype, the IRQL and lock rules of its page, and a function that does it: that serves both calling conventions"
     );
     kernel.bug_check(Violation::new(
         kernel,

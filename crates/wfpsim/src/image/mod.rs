@@ -9,6 +9,7 @@ mod error;
 mod mapped;
 mod missing;
 pub mod pe;
+mod shared_data;
 mod symbols;
 mod unwind;
 
@@ -16,6 +17,7 @@ pub use error::ImageError;
 pub use pe::Image;
 
 pub(crate) use mapped::Mapped;
+pub(crate) use shared_data::load as load_shared_data;
 pub(crate) use symbols::tell;
 pub(crate) use unwind::From;
 pub(crate) use unwind::follow;

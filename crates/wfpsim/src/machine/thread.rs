@@ -92,6 +92,10 @@ pub struct Thread {
     pub(crate) stack_end: Cell<usize>,
     /// Whether the driver created it.
     pub(super) of_driver: Cell<bool>,
+    /// How many flowDeleteFn it is in.
+    pub(crate) flow_delete_depth: Cell<u32>,
+    /// Whether it is a program's, in a call to the kernel.
+    pub(crate) of_program: Cell<bool>,
     pub(super) wait: RefCell<Option<Wait>>,
     pub(super) coroutine: RefCell<Option<Co>>,
     pub(super) yielder: Cell<*const Yielder<(), Pause>>,
@@ -123,6 +127,8 @@ impl Thread {
             classify_depth: Cell::new(0),
             stack_end: Cell::new(stack_end),
             of_driver: Cell::new(false),
+            of_program: Cell::new(false),
+            flow_delete_depth: Cell::new(0),
             wait: RefCell::new(None),
             coroutine: RefCell::new(Some(coroutine)),
             yielder: Cell::new(std::ptr::null()),

@@ -46,6 +46,8 @@ pub enum Purpose {
     Object,
     /// What stands for the data section of a linked driver.
     ImageData,
+    /// Memory of a program.
+    Program,
 }
 
 impl std::fmt::Display for Purpose {
@@ -59,6 +61,7 @@ impl std::fmt::Display for Purpose {
             Self::ClassifyArguments => f.write_str("arguments of a classify"),
             Self::Object => f.write_str("kernel object"),
             Self::ImageData => f.write_str("data of the driver's image"),
+            Self::Program => f.write_str("memory of a program"),
         }
     }
 }

@@ -165,6 +165,10 @@ unsafe extern "C" fn handler(signal: i32, info: *mut libc::siginfo_t, context: *
         unsafe { libc::signal(signal, libc::SIG_DFL) };
         return;
     };
+    #[cfg(target_arch = "x86_64")]
+    if crate::image::load_shared_data(crate::machine::current::kernel(), address, context) {
+        return;
+    }
     let mut frames = [0usize; FRAMES];
     let mut count = 0;
     let mut last = registers.stack;

@@ -26,6 +26,8 @@ pub(crate) enum Kind {
     Original,
     /// Made by FwpsAllocateCloneNetBufferList0 from the list at this address.
     Clone { parent: usize },
+    /// Made by a driver over its own MDLs, from this pool (FwpsAllocateNetBufferAndNetBufferList0).
+    Made { pool: usize },
 }
 
 /// Who has a list now.
@@ -41,10 +43,12 @@ pub(crate) enum Fate {
     Injected,
 }
 
-/// A retreat that has not been undone.
+/// A retreat, or an advance that came first, that has not been undone.
 pub(super) struct Shift {
     pub buffer: usize,
     pub delta: u32,
+    /// Whether it is an advance: a driver that looks behind a header in a classify goes forward first.
+    pub forward: bool,
     /// Who did it.
     pub thread: ThreadId,
     /// Blocks of the MDL that it put in front, if there was no room.
@@ -70,6 +74,8 @@ pub(crate) struct List {
     pub(super) shifts: Vec<Shift>,
     /// The injection handle that injected it last, and those before.
     pub injected_by: Vec<u64>,
+    /// What the driver gave with each of those injections.
+    injection_contexts: Vec<u64>,
 }
 
 impl List {
@@ -89,11 +95,33 @@ impl List {
             blocks: Vec::new(),
             shifts: Vec::new(),
             injected_by: Vec::new(),
+            injection_contexts: Vec::new(),
         }
     }
 }
 
 impl List {
+    /// Notes an injection, with the context that came with it.
+    pub fn mark_injected(&mut self, handle: u64, context: u64) {
+        self.injection_contexts.resize(self.injected_by.len(), 0);
+        self.injected_by.push(handle);
+        self.injection_contexts.push(context);
+    }
+
+    /// Takes over the injections of the list that this one was made from.
+    pub fn inherit_injections(&mut self, from: &Self) {
+        self.injected_by.clone_from(&from.injected_by);
+        self.injection_contexts.clone_from(&from.injection_contexts);
+    }
+
+    /// The context of the last injection by a handle, 0 if there was none.
+    pub fn injection_context(&self, handle: u64) -> u64 {
+        let last = self.injected_by.iter().rposition(|&by| by == handle);
+        last.and_then(|index| self.injection_contexts.get(index))
+            .copied()
+            .unwrap_or(0)
+    }
+
     /// Whether a thread other than `thread` has retreated it and not advanced it again.
     pub fn is_shifted_by_other(&self, thread: ThreadId) -> bool {
         self.shifts.iter().any(|shift| shift.thread != thread)
@@ -105,6 +133,25 @@ impl super::State {
     pub(crate) fn number_packet(&self) -> u64 {
         self.next_packet.set(self.next_packet.get() + 1);
         self.next_packet.get()
+    }
+
+    /// Lets a list take over the injections of the one that its packets came down in.
+    pub(crate) fn take_over_injections(
+        &self,
+        list: *const NET_BUFFER_LIST,
+        from: *const NET_BUFFER_LIST,
+    ) {
+        let mut lists = self.lists.borrow_mut();
+        let Some(from) = lists
+            .remove(&(from as usize))
+            .map(|record| (from as usize, record))
+        else {
+            return;
+        };
+        if let Some(list) = lists.get_mut(&(list as usize)) {
+            list.inherit_injections(&from.1);
+        }
+        lists.insert(from.0, from.1);
     }
 
     /// Looks at a list.
@@ -204,7 +251,8 @@ pub(super) fn require_usable(kernel: &Kernel, function: &str, list: usize) {
         Some(list) => (list.fate, list.ledger),
         None => return,
     };
-    if fate == Fate::Injected {
+    // Shown to callouts again on its way, it is theirs to look at as any other.
+    if fate == Fate::Injected && !kernel.fwp.is_classified_here(kernel, list) {
         let summary = format!(
             "{function} was called on a list that was injected and belongs to the stack until it completes"
         );
@@ -258,7 +306,7 @@ pub(crate) fn clone_list(
     if let Some(parent) = kernel.ndis.lists.borrow_mut().get_mut(&(original as usize)) {
         parent.children += 1;
         record.packets.clone_from(&parent.packets);
-        record.injected_by.clone_from(&parent.injected_by);
+        record.inherit_injections(parent);
     }
     if let Some(ledger) = kernel.ndis.with(original, |list| list.ledger) {
         kernel.note(ledger, format!("cloned as {:p}", clone.as_ptr()));
@@ -348,7 +396,7 @@ pub(crate) fn release_if_done(kernel: &Kernel, list: *mut NET_BUFFER_LIST) {
     }
 }
 
-fn free_blocks(kernel: &Kernel, record: &List) {
+pub(super) fn free_blocks(kernel: &Kernel, record: &List) {
     // What a retreat put in front and no advance took away goes with the list: a clone may be freed like that.
     let in_front = record.shifts.iter().filter_map(|shift| shift.added);
     let blocks: Vec<usize> = record

@@ -3,7 +3,9 @@
 mod build;
 mod bytes;
 mod lists;
+mod made;
 mod offsets;
+mod pools;
 
 use std::cell::Cell;
 use std::cell::RefCell;
@@ -24,25 +26,36 @@ pub(crate) use lists::clone_list;
 pub(crate) use lists::free_clone;
 pub(crate) use lists::release_if_done;
 pub(crate) use lists::require;
+pub(crate) use made::free_made;
+pub(crate) use made::make_list;
 pub(crate) use offsets::advance;
+pub(crate) use offsets::open_advance;
 pub(crate) use offsets::recompute_current;
 pub(crate) use offsets::retreat;
+pub(crate) use pools::require_list_pool;
 
 use crate::exports::exports;
+use crate::nt::Handle;
 use wfp_sys::ndis::MDL;
 use wfp_sys::ndis::NET_BUFFER;
+use wfp_sys::ndis::NET_BUFFER_LIST_POOL_PARAMETERS;
 
 /// What NDIS and WFP keep about net buffer lists, by the address of the NET_BUFFER_LIST.
 #[derive(Default)]
 pub struct State {
     lists: RefCell<BTreeMap<usize, List>>,
     next_packet: Cell<u64>,
+    pools: RefCell<BTreeMap<usize, pools::Pool>>,
 }
 
 exports! {
     "ndis.sys";
     NdisRetreatNetBufferDataStart(net_buffer: *mut NET_BUFFER, delta: u32, backfill: u32, allocate: usize) -> i32 [dispatch unlocked] => offsets::driver_retreat;
     NdisAdvanceNetBufferDataStart(net_buffer: *mut NET_BUFFER, delta: u32, free_mdl: u8, free: usize) [dispatch unlocked] => offsets::driver_advance;
+    NdisAllocateNetBufferListPool(owner: Handle, parameters: *const NET_BUFFER_LIST_POOL_PARAMETERS) -> Handle [dispatch] => pools::allocate_for_lists;
+    NdisFreeNetBufferListPool(pool: Handle) [dispatch] => pools::free;
+    NdisAllocateNetBufferPool(owner: Handle, parameters: *const pools::BufferParameters) -> Handle [dispatch] => pools::allocate_for_buffers;
+    NdisFreeNetBufferPool(pool: Handle) [dispatch] => pools::free_of_buffers;
     NdisGetDataBuffer(net_buffer: *mut NET_BUFFER, needed: u32, storage: *mut c_void, multiple: u32, offset: u32) -> *mut c_void [dispatch] => bytes::get_data_buffer;
 }
 

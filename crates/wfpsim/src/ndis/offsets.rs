@@ -5,9 +5,12 @@ use wfp_sys::ndis::NET_BUFFER_LIST;
 
 use super::build::attach_mdl;
 use super::bytes::net_buffers;
+use super::lists::Kind;
+use super::lists::List;
 use super::lists::Shift;
 use super::next;
 use crate::machine::Kernel;
+use crate::machine::ThreadId;
 use crate::nt::status;
 use crate::verifier::ObjectId;
 use crate::verifier::Violation;
@@ -134,10 +137,18 @@ pub(super) fn driver_retreat(
     super::lists::require_usable(kernel, "NdisRetreatNetBufferDataStart", list);
     let ledger = kernel.ndis.lists.borrow()[&list].ledger;
     let added = retreat(kernel, ledger, buffer, delta, backfill);
+    if undoes_advance(kernel, list, buffer, delta) {
+        kernel.note(
+            ledger,
+            format!("retreated by {delta} bytes, back to where it was"),
+        );
+        return status::SUCCESS;
+    }
     if let Some(record) = kernel.ndis.lists.borrow_mut().get_mut(&list) {
         record.shifts.push(Shift {
             buffer: buffer as usize,
             delta,
+            forward: false,
             thread: kernel.running().id,
             added,
         });
@@ -149,6 +160,41 @@ pub(super) fn driver_retreat(
     };
     kernel.note(ledger, format!("retreated by {delta} bytes{how}"));
     status::SUCCESS
+}
+
+/// Whether a driver may go forward in a list before it goes back: in the list's own classify, where protocol drivers look behind a
+/// header that way (NdisAdvanceNetBufferDataStart, remarks), and in what it made itself.
+fn goes_forward(kernel: &Kernel, record: &List, list: usize) -> bool {
+    matches!(record.kind, Kind::Made { .. }) || kernel.fwp.is_classified_here(kernel, list)
+}
+
+/// Whether a retreat takes back the last advance of a buffer, which is then forgotten.
+fn undoes_advance(kernel: &Kernel, list: usize, buffer: *mut NET_BUFFER, delta: u32) -> bool {
+    let mut lists = kernel.ndis.lists.borrow_mut();
+    let Some(record) = lists.get_mut(&list) else {
+        return false;
+    };
+    let last = record
+        .shifts
+        .iter()
+        .rposition(|shift| shift.buffer == buffer as usize)
+        .filter(|&last| record.shifts[last].forward && record.shifts[last].delta == delta);
+    last.map(|index| record.shifts.remove(index)).is_some()
+}
+
+/// An advance of a list by a thread that no retreat has taken back.
+pub(crate) fn open_advance(
+    kernel: &Kernel,
+    list: *const NET_BUFFER_LIST,
+    thread: ThreadId,
+) -> Option<u32> {
+    kernel
+        .ndis
+        .with(list, |list| {
+            let open = |shift: &&Shift| shift.forward && shift.thread == thread;
+            list.shifts.iter().find(open).map(|shift| shift.delta)
+        })
+        .flatten()
 }
 
 pub(super) fn driver_advance(
@@ -169,7 +215,29 @@ pub(super) fn driver_advance(
             .shifts
             .iter()
             .rposition(|shift| shift.buffer == buffer as usize);
-        (record.ledger, last.map(|index| record.shifts.remove(index)))
+        let matching = last
+            .is_some_and(|last| record.shifts[last].delta == delta && !record.shifts[last].forward);
+        if !matching && goes_forward(kernel, record, list) {
+            record.shifts.push(Shift {
+                buffer: buffer as usize,
+                delta,
+                forward: true,
+                thread: kernel.running().id,
+                added: None,
+            });
+            (record.ledger, None)
+        } else {
+            let shift = last.map(|index| record.shifts.remove(index));
+            (record.ledger, Some(shift))
+        }
+    };
+    let Some(shift) = shift else {
+        advance(kernel, buffer, delta, None);
+        kernel.note(
+            ledger,
+            format!("advanced by {delta} bytes, to be retreated again"),
+        );
+        return;
     };
     let expected = shift.as_ref().map(|shift| shift.delta);
     if expected != Some(delta) {

@@ -1,14 +1,19 @@
 //! The NT executive, as far as a callout driver meets it.
 
+mod error_log;
 mod event;
+mod hal;
 mod lock_order;
+mod mdl;
 mod object;
 mod pool;
+mod process;
 mod queued_lock;
 mod rundown;
 #[cfg(target_arch = "x86_64")]
 mod runtime;
 mod spinlock;
+mod string;
 mod system;
 
 use std::cell::RefCell;
@@ -18,13 +23,22 @@ use std::ffi::c_void;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use runtime::EXPORTS as RUNTIME_EXPORTS;
 
+pub(crate) use hal::EXPORTS as HAL_EXPORTS;
+pub(crate) use mdl::describe as describe_pages;
 pub(crate) use pool::free_block;
 pub(crate) use pool::free_blocks;
 pub(crate) use pool::free_some;
+pub(crate) use process::PROGRAM;
 pub(crate) use system::image_data_addresses;
+
+use wdk_sys_portable::PCUNICODE_STRING;
+use wdk_sys_portable::UNICODE_STRING;
+use wfp_sys::GUID;
+use wfp_sys::ndis::MDL;
 
 use crate::exports::exports;
 use crate::machine::Kernel;
+use crate::verifier::ObjectId;
 use crate::verifier::Violation;
 
 /// An NTSTATUS.
@@ -57,10 +71,12 @@ pub mod status {
         DATA_NOT_ACCEPTED = 0xC000_021Bu32;
         BUFFER_OVERFLOW = 0x8000_0005u32;
         FWP_CALLOUT_NOT_FOUND = 0xC022_0001u32;
+        FWP_FILTER_NOT_FOUND = 0xC022_0003u32;
         FWP_PROVIDER_NOT_FOUND = 0xC022_0005u32;
         FWP_SUBLAYER_NOT_FOUND = 0xC022_0007u32;
         FWP_NOT_FOUND = 0xC022_0008u32;
         FWP_ALREADY_EXISTS = 0xC022_0009u32;
+        FWP_IN_USE = 0xC022_000Au32;
         FWP_NO_TXN_IN_PROGRESS = 0xC022_000Du32;
         FWP_TXN_IN_PROGRESS = 0xC022_000Eu32;
         FWP_SESSION_ABORTED = 0xC022_0010u32;
@@ -68,6 +84,7 @@ pub mod status {
         FWP_INVALID_PARAMETER = 0xC022_0035u32;
         FWP_TCPIP_NOT_READY = 0xC022_0100u32;
         FWP_INJECT_HANDLE_CLOSING = 0xC022_0101u32;
+        FWP_INJECT_HANDLE_STALE = 0xC022_0102u32;
         FWP_CANNOT_PEND = 0xC022_0103u32;
     }
 }
@@ -84,15 +101,22 @@ pub struct State {
     /// In which order locks were taken.
     orders: lock_order::Orders,
     /// Handles that were closed, the last of them.
-    closed: RefCell<BTreeMap<usize, crate::verifier::ObjectId>>,
+    closed: RefCell<BTreeMap<usize, ObjectId>>,
     /// Threads that the driver started, with or without a handle or reference left.
     started: RefCell<Vec<crate::machine::ThreadId>>,
     image_data: RefCell<BTreeMap<usize, (usize, usize)>>,
+    /// MDLs of IoAllocateMdl that were not freed.
+    mdls: RefCell<BTreeMap<usize, ObjectId>>,
+    /// Process objects that somebody asked for.
+    processes: RefCell<BTreeMap<usize, process::Process>>,
+    /// Entries of the error log that were not written.
+    log_entries: RefCell<BTreeMap<usize, ObjectId>>,
 }
 
 exports! {
     "ntoskrnl.exe";
     ExAllocatePool2(flags: u64, size: usize, tag: u32) -> *mut c_void [dispatch] => pool::allocate;
+    ExAllocatePoolWithTag(kind: u32, size: usize, tag: u32) -> *mut c_void [dispatch] => pool::allocate_with_tag;
     ExFreePoolWithTag(block: *mut c_void, tag: u32) [dispatch] => pool::free;
     ExFreePool(block: *mut c_void) [dispatch] => pool::free_untagged;
     KeInitializeSpinLock(lock: *mut usize) [any] => spinlock::initialize;
@@ -116,6 +140,7 @@ exports! {
     PsCreateSystemThread(handle: *mut Handle, access: u32, attributes: *const c_void, process: Handle, client: *mut c_void, start: usize, context: *mut c_void) -> NtStatus [passive unlocked] => object::create_thread;
     PsTerminateSystemThread(status: NtStatus) -> NtStatus [passive unlocked] => object::terminate_thread;
     ObReferenceObjectByHandle(handle: Handle, access: u32, kind: *const c_void, mode: i8, object: *mut *mut c_void, information: *mut c_void) -> NtStatus [passive unlocked] => object::reference_by_handle;
+    ObfReferenceObject(object: *mut c_void) -> isize [dispatch] => object::reference;
     ObfDereferenceObject(object: *mut c_void) -> isize [dispatch] => object::dereference;
     ZwClose(handle: Handle) -> NtStatus [passive unlocked] => object::close;
     ZwWaitForSingleObject(handle: Handle, alertable: u8, timeout: *const i64) -> NtStatus [passive unlocked] => object::wait_for_handle;
@@ -123,6 +148,19 @@ exports! {
     ExAcquireRundownProtection(rundown: *mut usize) -> u8 [dispatch] => rundown::acquire;
     ExReleaseRundownProtection(rundown: *mut usize) [dispatch] => rundown::release;
     ExWaitForRundownProtectionRelease(rundown: *mut usize) [apc unlocked] => rundown::wait;
+    ExUuidCreate(uuid: *mut GUID) -> NtStatus [passive unlocked] => system::uuid;
+    RtlGetVersion(version: *mut system::Version) -> NtStatus [passive] => system::version;
+    RtlCopyUnicodeString(to: *mut UNICODE_STRING, from: PCUNICODE_STRING) [any] => string::copy;
+    RtlIntegerToUnicodeString(value: u32, base: u32, string: *mut UNICODE_STRING) -> NtStatus [passive] => string::integer;
+    IoAllocateMdl(address: *mut c_void, length: u32, secondary: u8, charge_quota: u8, irp: *mut c_void) -> *mut MDL [dispatch] => mdl::allocate;
+    IoFreeMdl(mdl: *mut MDL) [dispatch] => mdl::free;
+    MmBuildMdlForNonPagedPool(mdl: *mut MDL) [dispatch] => mdl::build_for_nonpaged_pool;
+    MmMapLockedPagesSpecifyCache(mdl: *mut MDL, mode: i8, cache: i32, base: *mut c_void, bug_check_on_failure: u32, priority: u32) -> *mut c_void [dispatch] => mdl::map;
+    IoGetCurrentProcess() -> *mut c_void [any] => process::current;
+    IoGetRequestorProcess(irp: *mut c_void) -> *mut c_void [dispatch] => process::of_request;
+    PsGetProcessId(process: *mut c_void) -> Handle [any] => process::identifier;
+    IoAllocateErrorLogEntry(object: *mut c_void, size: u8) -> *mut c_void [dispatch] => error_log::allocate;
+    IoWriteErrorLogEntry(entry: *mut c_void) [dispatch] => error_log::write;
     wfpsim_image_data(key: *const c_void, size: usize) -> *mut c_void [any] => system::image_data;
 }
 

@@ -124,8 +124,39 @@ pub(super) fn reference_by_handle(
     status::SUCCESS
 }
 
+/// Stops the machine: an address is no object of the kernel's.
+pub(super) fn not_an_object(kernel: &Kernel, function: &str, object: *mut c_void) -> ! {
+    let address = object as usize;
+    let summary = format!("{function} was given {address:#x}, which is no object");
+    let violation = Violation::verifier(kernel, 0x3F, [address as u64, 0, 0], summary, "C-04");
+    kernel.bug_check(violation.about_address(kernel, address));
+}
+
+pub(super) fn reference(kernel: &Kernel, object: *mut c_void) -> isize {
+    let address = object as usize;
+    if let Some(counted) = super::process::count(kernel, address, 1) {
+        return counted.map_or(0, |references| references as isize);
+    }
+    let counted = kernel
+        .nt
+        .objects
+        .borrow_mut()
+        .get_mut(&address)
+        .map(|object| {
+            object.references += 1;
+            object.references
+        });
+    match counted {
+        Some(references) => references as isize,
+        None => not_an_object(kernel, "ObfReferenceObject", object),
+    }
+}
+
 pub(super) fn dereference(kernel: &Kernel, object: *mut c_void) -> isize {
     let address = object as usize;
+    if let Some(Some(left)) = super::process::count(kernel, address, -1) {
+        return left as isize;
+    }
     let left = kernel
         .nt
         .objects

@@ -18,7 +18,36 @@ use crate::verifier::code;
 const POOL_FLAG_UNINITIALIZED: u64 = 2;
 const POOL_FLAG_PAGED: u64 = 0x100;
 
+/// POOL_TYPE's bit for paged pool.
+const PAGED_POOL: u32 = 1;
+
+/// The older function: what it gives is not zeroed. Of its pool types only the difference between paged and nonpaged is kept.
+pub(super) fn allocate_with_tag(kernel: &Kernel, kind: u32, size: usize, tag: u32) -> *mut c_void {
+    let paged = if kind & PAGED_POOL == 0 {
+        0
+    } else {
+        POOL_FLAG_PAGED
+    };
+    allocate_for(
+        kernel,
+        "ExAllocatePoolWithTag",
+        POOL_FLAG_UNINITIALIZED | paged,
+        size,
+        tag,
+    )
+}
+
 pub(super) fn allocate(kernel: &Kernel, flags: u64, size: usize, tag: u32) -> *mut c_void {
+    allocate_for(kernel, "ExAllocatePool2", flags, size, tag)
+}
+
+fn allocate_for(
+    kernel: &Kernel,
+    function: &'static str,
+    flags: u64,
+    size: usize,
+    tag: u32,
+) -> *mut c_void {
     if tag == 0 {
         let violation = Violation::new(
             kernel,
@@ -43,7 +72,7 @@ pub(super) fn allocate(kernel: &Kernel, flags: u64, size: usize, tag: u32) -> *m
         let parameters = [u64::from(kernel.irql()), flags, size as u64];
         kernel.bug_check(Violation::verifier(kernel, 1, parameters, summary, "C-62"));
     }
-    if kernel.fails("ExAllocatePool2") {
+    if kernel.fails(function) {
         return std::ptr::null_mut();
     }
     let tag = tag.to_le_bytes();

@@ -2,6 +2,11 @@
 
 use std::ffi::c_void;
 
+use wdk_sys_portable::STATUS_RETRY;
+use wfp_sys::GUID;
+
+use super::NtStatus;
+use super::status;
 use crate::machine::Kernel;
 use crate::memory::Purpose;
 use crate::verifier::Violation;
@@ -34,6 +39,57 @@ pub(super) fn bug_check(
         "-",
         "the driver stopped the machine itself",
     ))
+}
+
+/// RTL_OSVERSIONINFOW, and what RTL_OSVERSIONINFOEXW adds to it.
+#[repr(C)]
+pub struct Version {
+    size: u32,
+    numbers: [u32; 4],
+    service_pack: [u16; 128],
+    service_pack_numbers: [u16; 2],
+    suite: u16,
+    product: u8,
+    reserved: u8,
+}
+
+/// Windows 11 version 24H2: major, minor, build, platform (VER_PLATFORM_WIN32_NT).
+const VERSION: [u32; 4] = [10, 0, 26100, 2];
+
+const _: () = assert!(size_of::<Version>() == 284);
+
+/// Fills in the older structure whatever the size says, and the rest where the size says that it is there.
+pub(super) fn version(_kernel: &Kernel, version: *mut Version) -> NtStatus {
+    // SAFETY: the driver's pointer; a bad one faults and is reported.
+    unsafe {
+        (*version).numbers = VERSION;
+        (&raw mut (*version).service_pack).cast::<u16>().write(0);
+        if (*version).size as usize == size_of::<Version>() {
+            (*version).service_pack_numbers = [0; 2];
+            (*version).suite = 0x100;
+            (*version).product = 1;
+        }
+    }
+    status::SUCCESS
+}
+
+/// A random UUID (version 4). Its bits are the seed's.
+pub(super) fn uuid(kernel: &Kernel, uuid: *mut GUID) -> NtStatus {
+    if kernel.fails("ExUuidCreate") {
+        return STATUS_RETRY;
+    }
+    let (high, low) = (kernel.random.bits(), kernel.random.bits());
+    let mut tail = low.to_le_bytes();
+    tail[0] = tail[0] & 0x3F | 0x80;
+    let value = GUID {
+        data1: high as u32,
+        data2: (high >> 32) as u16,
+        data3: (high >> 48) as u16 & 0x0FFF | 0x4000,
+        data4: tail,
+    };
+    // SAFETY: the driver's pointer; a bad one faults and is reported.
+    unsafe { uuid.write(value) };
+    status::SUCCESS
 }
 
 /// A linked driver's stand-in for a static of its image: many machines share one copy of its code, so each keeps the

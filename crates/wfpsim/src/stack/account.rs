@@ -48,6 +48,8 @@ pub struct Packet {
     pub arrivals: u32,
     /// How often a callout took it.
     pub held: u32,
+    /// Whether a callout blocked it silently, which is what one does that goes on with a copy of its own.
+    pub absorbed: bool,
     /// How often it was injected.
     pub injected: u32,
     /// What its last send injection said besides the packet, as the stack read it.
@@ -112,6 +114,7 @@ impl Kernel {
             fate: Fate::OnTheWay,
             arrivals: 0,
             held: 0,
+            absorbed: false,
             injected: 0,
             sent_with: None,
             accept: None,

@@ -66,6 +66,8 @@ pub(super) struct Flow {
     pub state: State,
     /// The transport endpoint's handle.
     pub endpoint: u64,
+    /// Whether FLOW_ESTABLISHED was told, or it was set up before anybody could be.
+    pub established: bool,
 }
 
 /// What the stack reads from a packet's headers.
@@ -183,16 +185,17 @@ impl super::State {
 
     pub(super) fn set_flow(&self, key: Key, role: Role, state: State) -> u64 {
         let mut flows = self.flows.borrow_mut();
-        let endpoint = flows
-            .get(&key)
-            .map(|flow| flow.endpoint)
-            .unwrap_or_else(|| self.new_endpoint());
+        let (endpoint, established) = flows.get(&key).map_or_else(
+            || (self.new_endpoint(), false),
+            |flow| (flow.endpoint, flow.established),
+        );
         flows.insert(
             key,
             Flow {
                 role,
                 state,
                 endpoint,
+                established,
             },
         );
         endpoint
@@ -222,6 +225,9 @@ pub(super) fn adopt(kernel: &Kernel, key: Key) {
     };
     let reason = consts::FWP_CONDITION_REAUTHORIZE_REASON_POLICY_CHANGE;
     kernel.stack.set_flow(key, role, State::Reauthorize(reason));
+    if let Some(flow) = kernel.stack.flows.borrow_mut().get_mut(&key) {
+        flow.established = true;
+    }
 }
 
 /// Lets the seed change policy, so that authorized flows are authorized again.

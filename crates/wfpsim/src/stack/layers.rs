@@ -87,6 +87,8 @@ pub(super) struct Ask<'a> {
     /// A raw socket's own IP header.
     pub raw_header: Option<Vec<u8>>,
     pub control_data: Option<Vec<u8>>,
+    /// The flow's handle; only FLOW_ESTABLISHED is told.
+    pub flow: Option<u64>,
 }
 
 impl<'a> Ask<'a> {
@@ -104,6 +106,7 @@ impl<'a> Ask<'a> {
             pendable: None,
             raw_header: None,
             control_data: None,
+            flow: None,
         }
     }
 
@@ -149,6 +152,56 @@ impl<'a> Ask<'a> {
         self.ask(kernel, layer, &values)
     }
 
+    /// The network layer, either way: what the IP header alone tells.
+    pub fn ippacket(self, kernel: &Kernel, inbound: bool) -> Outcome {
+        use layers::inbound_ippacket as inward;
+        use layers::outbound_ippacket as outward;
+        let (layer, count, local, remote) = if inbound {
+            (
+                layers::FWPS_LAYER_INBOUND_IPPACKET_V4,
+                inward::MAX,
+                inward::IP_LOCAL_ADDRESS,
+                inward::IP_REMOTE_ADDRESS,
+            )
+        } else {
+            (
+                layers::FWPS_LAYER_OUTBOUND_IPPACKET_V4,
+                outward::MAX,
+                outward::IP_LOCAL_ADDRESS,
+                outward::IP_REMOTE_ADDRESS,
+            )
+        };
+        let mut values = vec![Value::Empty; usize::from(count)];
+        let mut set = |field: u16, value: Value| values[usize::from(field)] = value;
+        set(local, Self::address(self.shape.key.local));
+        set(remote, Self::address(self.shape.key.remote));
+        // Both ways have these at the same places.
+        set(inward::INTERFACE_INDEX, Value::U32(INTERFACE_INDEX));
+        set(inward::SUB_INTERFACE_INDEX, Value::U32(SUB_INTERFACE_INDEX));
+        set(inward::FLAGS, Value::U32(self.flags));
+        set(inward::COMPARTMENT_ID, Value::U32(COMPARTMENT_ID));
+        let layer = self.layer(layer);
+        self.ask(kernel, layer, &values)
+    }
+
+    /// Tells that a flow is set up.
+    pub fn flow_established(self, kernel: &Kernel) -> Outcome {
+        use layers::ale_flow_established as fields;
+        let mut values = vec![Value::Empty; usize::from(fields::MAX)];
+        let mut set = |field: u16, value: Value| values[usize::from(field)] = value;
+        let key = &self.shape.key;
+        set(fields::IP_PROTOCOL, Value::U8(key.protocol));
+        set(fields::IP_LOCAL_ADDRESS, Self::address(key.local));
+        set(fields::IP_REMOTE_ADDRESS, Self::address(key.remote));
+        set(fields::IP_LOCAL_PORT, Value::U16(self.shape.fields.0));
+        set(fields::IP_REMOTE_PORT, Value::U16(self.shape.fields.1));
+        set(fields::DIRECTION, Value::U32(self.direction as u32));
+        set(fields::FLAGS, Value::U32(self.flags));
+        set(fields::COMPARTMENT_ID, Value::U32(COMPARTMENT_ID));
+        let layer = self.layer(layers::FWPS_LAYER_ALE_FLOW_ESTABLISHED_V4);
+        self.ask(kernel, layer, &values)
+    }
+
     fn reauthorize_flag(&self) -> u32 {
         if self.reason == 0 {
             0
@@ -161,6 +214,19 @@ impl<'a> Ask<'a> {
         (layers::FWPS_LAYER_ALE_AUTH_RECV_ACCEPT_V4
             ..=layers::FWPS_LAYER_ALE_AUTH_CONNECT_V6_DISCARD)
             .contains(&layer)
+            || matches!(
+                layer,
+                layers::FWPS_LAYER_ALE_FLOW_ESTABLISHED_V4
+                    | layers::FWPS_LAYER_ALE_FLOW_ESTABLISHED_V6
+            )
+    }
+
+    /// Which layers are not told the size of the transport header: those before it was parsed.
+    fn precedes_transport(layer: u16) -> bool {
+        matches!(
+            layer,
+            layers::FWPS_LAYER_INBOUND_IPPACKET_V4 | layers::FWPS_LAYER_INBOUND_IPPACKET_V6
+        )
     }
 
     /// The layers that tell the scope of the remote address (F.1, "Availability").
@@ -178,7 +244,7 @@ impl<'a> Ask<'a> {
             metadata.present(consts::FWPS_METADATA_FIELD_IP_HEADER_SIZE);
             metadata.values.ipHeaderSize = length as u32;
         }
-        if !self.list.is_null() {
+        if !self.list.is_null() && !Self::precedes_transport(layer) {
             metadata.present(consts::FWPS_METADATA_FIELD_TRANSPORT_HEADER_SIZE);
             metadata.values.transportHeaderSize = self.shape.transport_header as u32;
         }
@@ -195,7 +261,11 @@ impl<'a> Ask<'a> {
             metadata.present(consts::FWPS_METADATA_FIELD_PACKET_DIRECTION);
             metadata.values.packetDirection = self.direction;
             metadata.present(consts::FWPS_METADATA_FIELD_PROCESS_ID);
-            metadata.values.processId = 4711;
+            metadata.values.processId = crate::nt::PROGRAM as u64;
+        }
+        if let Some(flow) = self.flow {
+            metadata.present(consts::FWPS_METADATA_FIELD_FLOW_HANDLE);
+            metadata.values.flowHandle = flow;
         }
         if let Some(header) = self.raw_header.take() {
             // an outbound packet has this size only when its socket made the header.
@@ -235,6 +305,7 @@ impl<'a> Ask<'a> {
                 security: self.security,
                 pendable: self.pendable.take(),
                 reauthorize: self.reason != 0,
+                flow: self.flow,
             },
         )
     }

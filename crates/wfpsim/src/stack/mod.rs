@@ -4,8 +4,10 @@
 //! and with which metadata, and keeps account of every one of them: who took it, where it came out, with which bytes.
 
 mod account;
+mod established;
 mod flow;
 mod layers;
+pub(crate) mod network;
 mod power;
 pub(crate) mod queues;
 mod receive;
@@ -110,7 +112,8 @@ impl Machine {
 
     /// Every endpoint is closed: handles that callouts remember are stale.
     pub fn close_endpoints(&self) {
-        self.kernel().stack.flows.borrow_mut().clear();
+        let flows = std::mem::take(&mut *self.kernel().stack.flows.borrow_mut());
+        established::ended(self, flows.into_values());
     }
 }
 

@@ -10,11 +10,13 @@ use super::INTERFACE_INDEX;
 use super::SUB_INTERFACE_INDEX;
 use super::account::Fate;
 use super::account::Side;
+use super::established;
 use super::flow;
 use super::flow::Role;
 use super::flow::Shape;
 use super::flow::State as FlowState;
 use super::layers::Ask;
+use super::network;
 use super::queues;
 use super::queues::Name;
 use crate::fwp::Action;
@@ -209,7 +211,7 @@ fn receive(kernel: &Kernel, packet: u64, shape: Shape, received: Received, loopb
     if by_other {
         kernel
             .ndis
-            .with_mut(list, |list| list.injected_by.push(OTHER_HANDLE));
+            .with_mut(list, |list| list.mark_injected(OTHER_HANDLE, 0));
     }
     climb(kernel, &inbound, list);
     finish(kernel, list);
@@ -329,6 +331,12 @@ pub(super) fn told(shape: &Shape) -> String {
 /// Takes a packet through INBOUND_TRANSPORT and ALE to the transport layer.
 fn climb(kernel: &Kernel, inbound: &Inbound, list: *mut NET_BUFFER_LIST) {
     let key = inbound.shape.key;
+    // Before IPsec there is only the protected packet, which nobody shows here.
+    if inbound.security.ipsecInformation.inbound().bits == 0
+        && !network::ascend(kernel, inbound.packet, &inbound.shape, inbound.flags, list)
+    {
+        return;
+    }
     let before = kernel.stack.flow_state(&key);
     if before.is_none()
         && !inbound.shape.error
@@ -359,7 +367,13 @@ fn climb(kernel: &Kernel, inbound: &Inbound, list: *mut NET_BUFFER_LIST) {
     {
         kernel.count(|counts| counts.permitted_inline += 1);
     }
+    if !inbound.shape.error && !inbound.shape.connects {
+        established::tell(kernel, &inbound.shape, list, inbound.flags);
+    }
     deliver(kernel, inbound, list);
+    if inbound.shape.resets {
+        established::reset(kernel, &key);
+    }
 }
 
 /// Asks ALE about the first packet of a flow, or about one of a flow that is to be authorized again.
@@ -428,6 +442,9 @@ pub(super) fn settle(kernel: &Kernel, packet: u64, list: *mut NET_BUFFER_LIST, o
         .ndis
         .with(list, |list| list.taken.is_some())
         .unwrap_or(false);
+    if outcome.absorbed {
+        kernel.with_packet(packet, |packet| packet.absorbed = true);
+    }
     if outcome.absorbed && taken {
         kernel.count(|counts| counts.held += 1);
         kernel.with_packet(packet, |packet| {
@@ -515,6 +532,7 @@ pub(crate) fn receive_injected(
     from: [u32; 3],
 ) -> NtStatus {
     kernel.count(|counts| counts.reinjected += 1);
+    network::identify(kernel, list, Side::Inbound);
     let Some((packet, ledger, rounds)) = kernel.ndis.with(list, |list| {
         (
             list.packets.first().copied(),

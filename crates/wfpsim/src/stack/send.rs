@@ -8,11 +8,13 @@ use wfp_sys::ndis::NET_BUFFER_LIST;
 use super::account::Fate;
 use super::account::SentWith;
 use super::account::Side;
+use super::established;
 use super::flow;
 use super::flow::Role;
 use super::flow::Shape;
 use super::flow::State as FlowState;
 use super::layers::Ask;
+use super::network;
 use super::queues;
 use super::queues::Name;
 use super::receive;
@@ -142,6 +144,9 @@ fn send(kernel: &Kernel, outbound: Outbound) {
     let list = indicate(kernel, &outbound);
     let passed = of_the_stack || authorize(kernel, &outbound, list, level);
     if passed {
+        if !of_the_stack && key.protocol != flow::TCP {
+            established::tell(kernel, &outbound.shape, list, outbound.flags());
+        }
         let endpoint = if of_the_stack {
             0
         } else {
@@ -348,12 +353,18 @@ fn transport(kernel: &Kernel, outbound: &Outbound, list: *mut NET_BUFFER_LIST, e
         if outcome.callouts > 0 {
             kernel.count(|counts| counts.permitted_inline += 1);
         }
-        wire(kernel, packet, &ndis::copy_out(buffer), None);
+        wire(kernel, packet, &ndis::copy_out(buffer), None, list);
     }
 }
 
 /// The network layer puts an IP header before the segment and sends it.
-fn wire(kernel: &Kernel, packet: u64, segment: &[u8], remote: Option<IpAddr>) {
+fn wire(
+    kernel: &Kernel,
+    packet: u64,
+    segment: &[u8],
+    remote: Option<IpAddr>,
+    list: *const NET_BUFFER_LIST,
+) {
     let Some((clean, loopback, raw)) = kernel.with_packet(packet, |packet| {
         (packet.clean.clone(), packet.loopback, packet.raw)
     }) else {
@@ -377,7 +388,7 @@ fn wire(kernel: &Kernel, packet: u64, segment: &[u8], remote: Option<IpAddr>) {
         _ => {}
     }
     bytes.extend_from_slice(segment);
-    leave(kernel, packet, bytes, loopback);
+    network::descend(kernel, packet, bytes, loopback, list);
 }
 
 /// The header that the stack makes for a segment by itself: no options, its own time to live.
@@ -409,7 +420,8 @@ fn fresh_header(packet: &[u8], segment: usize) -> Vec<u8> {
     }
 }
 
-fn leave(kernel: &Kernel, packet: u64, bytes: Vec<u8>, loopback: bool) {
+/// A packet leaves the network layer: to the wire, or back up.
+pub(super) fn leave(kernel: &Kernel, packet: u64, bytes: Vec<u8>, loopback: bool) {
     if loopback {
         receive::loop_back(kernel, packet, bytes);
     } else {
@@ -420,6 +432,7 @@ fn leave(kernel: &Kernel, packet: u64, bytes: Vec<u8>, loopback: bool) {
 /// A clone that a driver injected goes down again from the transport layer. The status is what its completion says.
 pub(crate) fn send_injected(kernel: &Kernel, list: *mut NET_BUFFER_LIST, send: Send) -> NtStatus {
     kernel.count(|counts| counts.reinjected += 1);
+    network::identify(kernel, list, Side::Outbound);
     let Some((packets, ledger, rounds)) = kernel.ndis.with(list, |list| {
         (list.packets.clone(), list.ledger, list.injected_by.len())
     }) else {
@@ -485,9 +498,9 @@ pub(crate) fn send_injected(kernel: &Kernel, list: *mut NET_BUFFER_LIST, send: S
             let loopback = kernel
                 .with_packet(packet, |packet| packet.loopback)
                 .unwrap_or(false);
-            leave(kernel, packet, bytes, loopback);
+            network::descend(kernel, packet, bytes, loopback, list);
         } else {
-            wire(kernel, packet, &bytes, remote);
+            wire(kernel, packet, &bytes, remote, list);
         }
     }
     status::SUCCESS

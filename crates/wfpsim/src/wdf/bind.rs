@@ -119,6 +119,10 @@ pub struct BindInfo {
 const BIND_INFO: u32 = std::mem::offset_of!(BindInfo, minimum_version_required) as u32;
 /// The framework that is simulated.
 const MINOR: u32 = 33;
+/// How many functions each released version has, as far as it copies its table into the driver's own array: up to 1.13.
+const COPIED: [usize; 6] = [383, 386, 387, 396, 432, 438];
+/// How many the later versions have: these are given a pointer to the table.
+const POINTED: [usize; 7] = [444, 446, 448, 451, 453, 454, ENTRIES];
 
 const _: () = assert!(BIND_INFO == 0x30);
 const _: () = assert!(size_of::<BindInfo>() == 0x58);
@@ -158,6 +162,13 @@ fn version_bind(
     if major != 1 || needed > MINOR {
         return STATUS_NOT_FOUND;
     }
+    // SAFETY: as above.
+    let count = unsafe { (*info).function_count } as usize;
+    let copied = COPIED.contains(&count);
+    if !copied && !POINTED.contains(&count) && minor <= MINOR {
+        // No released framework has a table of this size (FxLibraryCommonRegisterClient).
+        return status::INVALID_PARAMETER;
+    }
     let ledger = kernel.ledger.begin("WDF_DRIVER_GLOBALS");
     let record: PWDF_DRIVER_GLOBALS = kernel
         .arena
@@ -181,7 +192,12 @@ fn version_bind(
             DriverTag: u32::from_le_bytes(*b"FxDr"),
             ..WDF_DRIVER_GLOBALS::default()
         });
-        (*info).function_table.write(table);
+        if copied {
+            let own = (*info).function_table.cast::<*const ()>();
+            own.copy_from_nonoverlapping((*table).0.as_ptr(), count);
+        } else {
+            (*info).function_table.write(table);
+        }
         globals.write(record);
     }
     kernel.wdf.globals.set(record as usize);

@@ -13,6 +13,7 @@ use wdk_sys_portable::WDFDEVICE;
 use wdk_sys_portable::WDFDRIVER;
 
 use super::driver::Driver;
+use super::file::Events;
 use super::object;
 use super::object::Kind;
 use crate::machine::Kernel;
@@ -25,6 +26,10 @@ use crate::verifier::Violation;
 /// A device object of the I/O manager begins with its type.
 const IO_TYPE_DEVICE: i16 = 3;
 const DO_BUFFERED_IO: u32 = 0x4;
+const DO_DIRECT_IO: u32 = 0x10;
+/// WDF_DEVICE_IO_TYPE: how reads and writes pass their buffers.
+const IO_NEITHER: i32 = 1;
+const IO_DIRECT: i32 = 3;
 const DO_DEVICE_INITIALIZING: u32 = 0x80;
 
 /// What is gathered about a device before it exists.
@@ -32,6 +37,10 @@ pub(super) struct Init {
     name: Option<String>,
     kind: u32,
     characteristics: u32,
+    io_type: i32,
+    file_events: Option<Events>,
+    /// EvtIoInCallerContext; 0 if there is none.
+    in_caller_context: usize,
     ledger: ObjectId,
 }
 
@@ -44,6 +53,10 @@ pub(super) struct Device {
     finished: bool,
     /// The queue that takes what no other takes.
     pub default_queue: Option<usize>,
+    /// What it does about handles; `None` if it wants no file objects.
+    pub file_events: Option<Events>,
+    /// EvtIoInCallerContext; 0 if there is none.
+    pub in_caller_context: usize,
 }
 
 impl Device {
@@ -84,6 +97,9 @@ pub(super) fn allocate_init(
         name: None,
         kind: wdk_sys_portable::FILE_DEVICE_UNKNOWN,
         characteristics: 0,
+        io_type: 0,
+        file_events: None,
+        in_caller_context: 0,
         ledger,
     };
     kernel.wdf.inits.borrow_mut().insert(init as usize, value);
@@ -146,6 +162,28 @@ pub(super) fn set_characteristics(
     });
 }
 
+pub(super) fn set_io_type(kernel: &Kernel, init: PWDFDEVICE_INIT, io_type: i32) {
+    with_init(kernel, "WdfDeviceInitSetIoType", init, |init| {
+        init.io_type = io_type
+    });
+}
+
+/// The file object's events, which the framework has checked.
+pub(super) fn set_file_events(kernel: &Kernel, init: PWDFDEVICE_INIT, events: Events) {
+    with_init(kernel, "WdfDeviceInitSetFileObjectConfig", init, |init| {
+        init.file_events = Some(events)
+    });
+}
+
+pub(super) fn set_in_caller_context(kernel: &Kernel, init: PWDFDEVICE_INIT, callback: usize) {
+    with_init(
+        kernel,
+        "WdfDeviceInitSetIoInCallerContextCallback",
+        init,
+        |init| init.in_caller_context = callback,
+    );
+}
+
 pub(super) fn assign_name(
     kernel: &Kernel,
     init: PWDFDEVICE_INIT,
@@ -179,6 +217,10 @@ pub(super) fn create(
     let (name, kind, characteristics) = with_init(kernel, "WdfDeviceCreate", init, |init| {
         (init.name.clone(), init.kind, init.characteristics)
     });
+    let (io_type, file_events, in_caller_context) =
+        with_init(kernel, "WdfDeviceCreate", init, |init| {
+            (init.io_type, init.file_events, init.in_caller_context)
+        });
     let attributes = match object::attributes(attributes) {
         Ok(attributes) if attributes.parent != 0 => {
             return super::STATUS_WDF_PARENT_ASSIGNMENT_NOT_ALLOWED;
@@ -201,7 +243,7 @@ pub(super) fn create(
     let driver = kernel.wdf.driver.get();
     let driver_object =
         object::find::<Driver, _>(kernel, driver, |driver| driver.object).unwrap_or(0);
-    let object = make_device_object(kernel, driver_object, kind, characteristics);
+    let object = make_device_object(kernel, driver_object, kind, characteristics, io_type);
     let handle = object::insert(
         kernel,
         Kind::Device(Device {
@@ -209,6 +251,8 @@ pub(super) fn create(
             object,
             finished: false,
             default_queue: None,
+            file_events,
+            in_caller_context,
         }),
         Some(driver),
         attributes,
@@ -223,7 +267,18 @@ pub(super) fn create(
 }
 
 /// Makes the WDM device object and links it to its driver's.
-fn make_device_object(kernel: &Kernel, driver: usize, kind: u32, characteristics: u32) -> usize {
+fn make_device_object(
+    kernel: &Kernel,
+    driver: usize,
+    kind: u32,
+    characteristics: u32,
+    io_type: i32,
+) -> usize {
+    let io = match io_type {
+        IO_NEITHER => 0,
+        IO_DIRECT => DO_DIRECT_IO,
+        _ => DO_BUFFERED_IO,
+    };
     let ledger = kernel.ledger.begin("DEVICE_OBJECT");
     let device: PDEVICE_OBJECT = kernel
         .arena
@@ -238,7 +293,7 @@ fn make_device_object(kernel: &Kernel, driver: usize, kind: u32, characteristics
         (*device).Size = size_of::<DEVICE_OBJECT>() as u16;
         (*device).DriverObject = driver;
         (*device).NextDevice = (*driver).DeviceObject;
-        (*device).Flags = DO_BUFFERED_IO | DO_DEVICE_INITIALIZING;
+        (*device).Flags = io | DO_DEVICE_INITIALIZING;
         (*device).Characteristics = characteristics;
         (*device).DeviceType = kind;
         (*device).StackSize = 1;
@@ -296,6 +351,11 @@ pub(super) fn device_object(kernel: &Kernel, device: WDFDEVICE) -> PDEVICE_OBJEC
         device as usize,
         |device| device.object,
     ) as PDEVICE_OBJECT
+}
+
+pub(super) fn driver(kernel: &Kernel, device: WDFDEVICE) -> WDFDRIVER {
+    object::with::<Device, _>(kernel, "WdfDeviceGetDriver", device as usize, |_| ());
+    kernel.wdf.driver.get() as WDFDRIVER
 }
 
 pub(super) fn finish_initializing(kernel: &Kernel, device: WDFDEVICE) {
@@ -362,25 +422,32 @@ pub(crate) fn unfinished_initializers(kernel: &Kernel) -> Vec<ObjectId> {
 }
 
 /// A handle that a process has to a control device.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Opened {
     pub device: usize,
+    /// Its file object; 0 if the device wants none.
+    pub file: usize,
 }
 
-/// Opens the first control device that has a symbolic link, as a process would by that name.
-pub(crate) fn open(kernel: &Kernel, driver_is_loaded: bool) -> Result<Opened, NtStatus> {
-    let device = kernel
-        .wdf
-        .links
-        .borrow()
-        .values()
-        .next()
-        .copied()
-        .ok_or(status::OBJECT_NAME_NOT_FOUND)?;
+/// Opens a control device by a symbolic link, or the first that has one where no name is given.
+pub(crate) fn open(
+    kernel: &Kernel,
+    name: Option<&str>,
+    driver_is_loaded: bool,
+) -> Result<Opened, NtStatus> {
+    let device = {
+        let links = kernel.wdf.links.borrow();
+        let found = match name {
+            Some(name) => links.get(&super::folded(name)),
+            None => links.values().next(),
+        };
+        found.copied().ok_or(status::OBJECT_NAME_NOT_FOUND)?
+    };
     let finished = object::find::<Device, _>(kernel, device, |device| device.finished)
         .ok_or(status::OBJECT_NAME_NOT_FOUND)?;
     if finished {
-        return Ok(Opened { device });
+        let file = super::file::create(kernel, device)?;
+        return Ok(Opened { device, file });
     }
     if driver_is_loaded {
         let summary = "a control device was opened that WdfControlFinishInitializing was never called for; it refuses everything";
@@ -391,4 +458,11 @@ pub(crate) fn open(kernel: &Kernel, driver_is_loaded: bool) -> Result<Opened, Nt
         });
     }
     Err(STATUS_NO_SUCH_DEVICE)
+}
+
+/// Closes a handle.
+pub(crate) fn close(kernel: &Kernel, opened: Opened) {
+    if opened.file != 0 {
+        super::file::close(kernel, opened.file);
+    }
 }

@@ -98,6 +98,15 @@ pub(super) fn create(
     status::SUCCESS
 }
 
+pub(super) fn wdm_object(kernel: &Kernel, driver: WDFDRIVER) -> PDRIVER_OBJECT {
+    object::with::<Driver, _>(
+        kernel,
+        "WdfDriverWdmGetDriverObject",
+        driver as usize,
+        |driver| driver.object,
+    ) as PDRIVER_OBJECT
+}
+
 /// The unload routine that the framework puts into the driver object.
 unsafe extern "C" fn unload_host(_object: PDRIVER_OBJECT) {
     unload(crate::machine::current::kernel());
@@ -126,6 +135,8 @@ pub(crate) fn forget(kernel: &Kernel) {
     let driver = kernel.wdf.driver.replace(0);
     if driver != 0 {
         super::device::delete_all(kernel);
+        super::context::wait_for_disposals(kernel);
+        super::file::report_kept(kernel);
         object::delete(kernel, driver);
     }
 }

@@ -1,4 +1,4 @@
-//! KMDF 1.33, as a driver without plug-and-play and with a control device meets it.
+//! KMDF 1.33, as a driver without plug-and-play and with a control device meets it; also one that was built for an older version.
 //!
 //! A driver reaches the framework through a table of functions that binding gives it. A linked driver finds the table in
 //! the symbol `WdfFunctions_01033`, which is bound from the start; an image asks WdfVersionBind of WDFLDR.SYS for it.
@@ -8,15 +8,22 @@
 //! (WDF_VIOLATION); what only this model checks is a violation of the contract's section D.
 
 mod bind;
+mod context;
 mod device;
 mod driver;
+mod file;
+mod manual;
+mod memory;
 mod object;
 mod queue;
 mod registry;
 mod request;
+mod request_parts;
+mod sender;
 mod spinlock;
 mod table;
 mod timer;
+mod work_item;
 
 use std::cell::Cell;
 use std::cell::RefCell;
@@ -24,6 +31,7 @@ use std::collections::BTreeMap;
 use std::ffi::c_void;
 
 use wdk_sys_portable::PCUNICODE_STRING;
+use wdk_sys_portable::PCWDF_OBJECT_CONTEXT_TYPE_INFO;
 use wdk_sys_portable::PDEVICE_OBJECT;
 use wdk_sys_portable::PDRIVER_OBJECT;
 use wdk_sys_portable::PWDF_DRIVER_CONFIG;
@@ -39,19 +47,30 @@ use wdk_sys_portable::WDFQUEUE;
 use wdk_sys_portable::WDFREQUEST;
 use wdk_sys_portable::WDFSPINLOCK;
 use wdk_sys_portable::WDFTIMER;
+use wfp_sys::ndis::MDL;
 
 pub(crate) use bind::EXPORTS;
 pub(crate) use bind::unbind;
+pub(crate) use device::Opened;
+pub(crate) use device::close;
 pub(crate) use device::open;
 pub(crate) use device::unfinished_initializers;
+pub(crate) use manual::cancel;
 pub(crate) use registry::Values;
-pub(crate) use request::device_control;
+pub(crate) use request_parts::require_irp;
+pub use sender::Answer;
+pub(crate) use sender::Control;
+pub(crate) use sender::Output;
+pub(crate) use sender::device_control;
 
 use crate::machine::Kernel;
 use crate::nt::NtStatus;
 use crate::verifier::ObjectId;
 use crate::verifier::Violation;
+use file::WDFFILEOBJECT;
+use memory::WDFMEMORY;
 use table::wdf_functions;
+use work_item::WDFWORKITEM;
 
 /// What the framework keeps for the driver.
 #[derive(Default)]
@@ -66,8 +85,10 @@ pub struct State {
     links: RefCell<BTreeMap<String, usize>>,
     /// The service's Parameters key; `None` if it has none.
     parameters: RefCell<Option<Values>>,
-    /// Requests that were completed and whose sender has not looked yet: status and output.
-    completed: RefCell<BTreeMap<usize, (NtStatus, Vec<u8>)>>,
+    /// Requests that were completed and whose sender has not looked yet.
+    completed: RefCell<BTreeMap<usize, Answer>>,
+    /// Objects that are yet to be destroyed at PASSIVE_LEVEL.
+    disposals: Cell<u32>,
     /// Driver globals of the image that is bound; 0 if none is.
     globals: Cell<usize>,
     /// The driver's life.
@@ -85,6 +106,7 @@ const WDF_API_UNAVAILABLE: u64 = 0x10;
 
 /// Statuses of wdfstatus.h and ntstatus.h that only the framework gives.
 const STATUS_DRIVER_INTERNAL_ERROR: NtStatus = 0xC000_0183u32 as NtStatus;
+const STATUS_WDF_BUSY: NtStatus = 0xC020_0204u32 as NtStatus;
 const STATUS_WDF_NO_CALLBACK: NtStatus = 0xC020_020Bu32 as NtStatus;
 const STATUS_WDF_PARENT_ASSIGNMENT_NOT_ALLOWED: NtStatus = 0xC020_020Fu32 as NtStatus;
 const STATUS_WDF_SYNCHRONIZATION_SCOPE_INVALID: NtStatus = 0xC020_0210u32 as NtStatus;
@@ -168,29 +190,57 @@ wdf_functions! {
     WdfControlDeviceInitAllocate [25] (driver: WDFDRIVER, sddl: PCUNICODE_STRING) -> PWDFDEVICE_INIT [passive unlocked] => device::allocate_init;
     WdfControlFinishInitializing [27] (device: WDFDEVICE) [passive unlocked] => device::finish_initializing;
     WdfDeviceWdmGetDeviceObject [31] (device: WDFDEVICE) -> PDEVICE_OBJECT [dispatch] => device::device_object;
+    WdfDeviceGetDriver [39] (device: WDFDEVICE) -> WDFDRIVER [dispatch] => device::driver;
     WdfDeviceInitFree [54] (init: PWDFDEVICE_INIT) [passive unlocked] => device::free_init;
+    WdfDeviceInitSetIoType [61] (init: PWDFDEVICE_INIT, io_type: i32) [dispatch] => device::set_io_type;
     WdfDeviceInitSetDeviceType [66] (init: PWDFDEVICE_INIT, kind: u32) [passive unlocked] => device::set_device_type;
     WdfDeviceInitAssignName [67] (init: PWDFDEVICE_INIT, name: PCUNICODE_STRING) -> NtStatus [passive unlocked] => device::assign_name;
     WdfDeviceInitSetCharacteristics [70] (init: PWDFDEVICE_INIT, characteristics: u32, or_in: u8) [passive unlocked] => device::set_characteristics;
+    WdfDeviceInitSetFileObjectConfig [71] (init: PWDFDEVICE_INIT, config: *const file::Config, attributes: PWDF_OBJECT_ATTRIBUTES) [dispatch] => file::set_config;
+    WdfDeviceInitSetIoInCallerContextCallback [74] (init: PWDFDEVICE_INIT, callback: usize) [dispatch] => device::set_in_caller_context;
     WdfDeviceCreate [75] (init: *mut PWDFDEVICE_INIT, attributes: PWDF_OBJECT_ATTRIBUTES, device: *mut WDFDEVICE) -> NtStatus [passive unlocked] => device::create;
     WdfDeviceCreateSymbolicLink [80] (device: WDFDEVICE, name: PCUNICODE_STRING) -> NtStatus [passive unlocked] => device::create_symbolic_link;
+    WdfDeviceEnqueueRequest [91] (device: WDFDEVICE, request: WDFREQUEST) -> NtStatus [dispatch unlocked] => manual::enqueue;
     WdfDriverCreate [116] (object: PDRIVER_OBJECT, path: PCUNICODE_STRING, attributes: PWDF_OBJECT_ATTRIBUTES, config: PWDF_DRIVER_CONFIG, driver: *mut WDFDRIVER) -> NtStatus [passive unlocked] => driver::create;
+    WdfDriverWdmGetDriverObject [118] (driver: WDFDRIVER) -> PDRIVER_OBJECT [dispatch] => driver::wdm_object;
     WdfDriverOpenParametersRegistryKey [119] (driver: WDFDRIVER, access: u32, attributes: PWDF_OBJECT_ATTRIBUTES, key: *mut WDFKEY) -> NtStatus [passive unlocked] => registry::open_parameters;
+    WdfFileObjectGetDevice [139] (file: WDFFILEOBJECT) -> WDFDEVICE [dispatch] => file::device;
     WdfIoQueueCreate [152] (device: WDFDEVICE, config: PWDF_IO_QUEUE_CONFIG, attributes: PWDF_OBJECT_ATTRIBUTES, queue: *mut WDFQUEUE) -> NtStatus [dispatch unlocked] => queue::create;
+    WdfIoQueueGetState [153] (queue: WDFQUEUE, in_queue: *mut u32, of_driver: *mut u32) -> u32 [dispatch] => manual::get_state;
+    WdfIoQueueRetrieveNextRequest [158] (queue: WDFQUEUE, request: *mut WDFREQUEST) -> NtStatus [dispatch] => manual::retrieve_next;
+    WdfIoQueuePurge [165] (queue: WDFQUEUE, complete: usize, context: usize) [dispatch unlocked] => manual::purge;
+    WdfMemoryGetBuffer [194] (memory: WDFMEMORY, size: *mut usize) -> *mut c_void [any] => memory::buffer;
+    WdfObjectGetTypedContextWorker [202] (object: WDFOBJECT, kind: PCWDF_OBJECT_CONTEXT_TYPE_INFO) -> *mut c_void [any] => context::get;
+    WdfObjectAllocateContext [203] (object: WDFOBJECT, attributes: PWDF_OBJECT_ATTRIBUTES, context: *mut *mut c_void) -> NtStatus [dispatch] => context::allocate;
+    WdfObjectReferenceActual [205] (object: WDFOBJECT, tag: *mut c_void, line: i32, file: *const i8) [dispatch] => context::reference;
+    WdfObjectDereferenceActual [206] (object: WDFOBJECT, tag: *mut c_void, line: i32, file: *const i8) [dispatch unlocked] => context::dereference;
     WdfObjectDelete [208] (object: WDFOBJECT) [dispatch unlocked] => object::delete_by_driver;
     WdfRegistryClose [231] (key: WDFKEY) [passive unlocked] => registry::close;
     WdfRegistryQueryValue [235] (key: WDFKEY, name: PCUNICODE_STRING, length: u32, value: *mut c_void, queried: *mut u32, kind: *mut u32) -> NtStatus [passive unlocked] => registry::query_value;
     WdfRegistryQueryULong [240] (key: WDFKEY, name: PCUNICODE_STRING, value: *mut u32) -> NtStatus [passive unlocked] => registry::query_ulong;
     WdfRequestComplete [263] (request: WDFREQUEST, status: NtStatus) [dispatch unlocked] => request::complete;
     WdfRequestCompleteWithInformation [265] (request: WDFREQUEST, status: NtStatus, information: u64) [dispatch unlocked] => request::complete_with_information;
+    WdfRequestGetParameters [266] (request: WDFREQUEST, parameters: *mut request_parts::Parameters) [dispatch] => request_parts::parameters;
     WdfRequestRetrieveInputBuffer [269] (request: WDFREQUEST, minimum: usize, buffer: *mut *mut c_void, length: *mut usize) -> NtStatus [dispatch] => request::retrieve_input;
     WdfRequestRetrieveOutputBuffer [270] (request: WDFREQUEST, minimum: usize, buffer: *mut *mut c_void, length: *mut usize) -> NtStatus [dispatch] => request::retrieve_output;
+    WdfRequestRetrieveInputWdmMdl [271] (request: WDFREQUEST, mdl: *mut *mut MDL) -> NtStatus [dispatch] => request_parts::input_mdl;
+    WdfRequestRetrieveOutputWdmMdl [272] (request: WDFREQUEST, mdl: *mut *mut MDL) -> NtStatus [dispatch] => request_parts::output_mdl;
+    WdfRequestGetFileObject [277] (request: WDFREQUEST) -> WDFFILEOBJECT [dispatch] => request_parts::file_object;
+    WdfRequestProbeAndLockUserBufferForRead [278] (request: WDFREQUEST, buffer: *mut c_void, length: usize, memory: *mut WDFMEMORY) -> NtStatus [passive unlocked] => memory::lock_for_read;
+    WdfRequestProbeAndLockUserBufferForWrite [279] (request: WDFREQUEST, buffer: *mut c_void, length: usize, memory: *mut WDFMEMORY) -> NtStatus [passive unlocked] => memory::lock_for_write;
+    WdfRequestForwardToIoQueue [281] (request: WDFREQUEST, queue: WDFQUEUE) -> NtStatus [dispatch] => manual::forward;
+    WdfRequestWdmGetIrp [285] (request: WDFREQUEST) -> *mut c_void [dispatch] => request_parts::irp;
     WdfSpinLockCreate [315] (attributes: PWDF_OBJECT_ATTRIBUTES, lock: *mut WDFSPINLOCK) -> NtStatus [dispatch] => spinlock::create;
     WdfSpinLockAcquire [316] (lock: WDFSPINLOCK) [dispatch] => spinlock::acquire;
     WdfSpinLockRelease [317] (lock: WDFSPINLOCK) [dispatch] => spinlock::release;
     WdfTimerCreate [318] (config: PWDF_TIMER_CONFIG, attributes: PWDF_OBJECT_ATTRIBUTES, timer: *mut WDFTIMER) -> NtStatus [dispatch] => timer::create;
     WdfTimerStart [319] (timer: WDFTIMER, due: i64) -> u8 [dispatch] => timer::start;
     WdfTimerStop [320] (timer: WDFTIMER, wait: u8) -> u8 [dispatch] => timer::stop;
+    WdfTimerGetParentObject [321] (timer: WDFTIMER) -> WDFOBJECT [dispatch] => timer::parent;
+    WdfWorkItemCreate [379] (config: *const work_item::Config, attributes: PWDF_OBJECT_ATTRIBUTES, item: *mut WDFWORKITEM) -> NtStatus [dispatch] => work_item::create;
+    WdfWorkItemEnqueue [380] (item: WDFWORKITEM) [dispatch] => work_item::enqueue;
+    WdfWorkItemGetParentObject [381] (item: WDFWORKITEM) -> WDFOBJECT [dispatch] => work_item::parent;
+    WdfWorkItemFlush [382] (item: WDFWORKITEM) [passive unlocked] => work_item::flush;
 }
 
 /// What the driver opened and neither closed nor handed to the framework: keys, and control devices that it did not

@@ -7,13 +7,18 @@ use wdk_sys_portable::STATUS_INFO_LENGTH_MISMATCH;
 use wdk_sys_portable::WDF_OBJECT_ATTRIBUTES;
 use wdk_sys_portable::WDFOBJECT;
 
+use super::context;
+use super::context::Context;
 use super::device::Device;
 use super::driver::Driver;
+use super::file::File;
+use super::memory::Memory;
 use super::queue::Queue;
 use super::registry::RegistryKey;
 use super::request::Request;
 use super::spinlock::SpinLock;
 use super::timer::Timer;
+use super::work_item::WorkItem;
 use crate::exports::call_driver;
 use crate::machine::Kernel;
 use crate::machine::irql;
@@ -30,6 +35,9 @@ pub(super) enum Kind {
     RegistryKey(RegistryKey),
     SpinLock(SpinLock),
     Timer(Timer),
+    File(File),
+    Memory(Memory),
+    WorkItem(WorkItem),
 }
 
 /// One object.
@@ -39,17 +47,27 @@ pub(super) struct Object {
     pub parent: Option<usize>,
     pub attributes: Attributes,
     pub ledger: ObjectId,
+    /// Context spaces of its own, the first from its attributes.
+    pub contexts: Vec<Context>,
+    /// References that the driver took and has not given back.
+    pub references: u32,
+    /// Set once it was deleted: only references keep it.
+    pub deleted: bool,
 }
 
 /// What `WDF_OBJECT_ATTRIBUTES` asked for.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Attributes {
-    cleanup: usize,
-    destroy: usize,
+    pub cleanup: usize,
+    pub destroy: usize,
     /// The parent named; 0 if none was.
     pub parent: usize,
     pub execution_level: i32,
     pub synchronization_scope: i32,
+    /// The type of its context (WDF_OBJECT_CONTEXT_TYPE_INFO); 0 for no context.
+    pub context_type: usize,
+    /// Bytes of context, where not the type's own number.
+    pub context_size: usize,
 }
 
 /// A type of objects that functions take.
@@ -89,6 +107,9 @@ sorts! {
     RegistryKey "WDFKEY",
     SpinLock "WDFSPINLOCK",
     Timer "WDFTIMER",
+    File "WDFFILEOBJECT",
+    Memory "WDFMEMORY",
+    WorkItem "WDFWORKITEM",
 }
 
 /// Reads the attributes that a creating function was given, as KMDF checks them.
@@ -125,6 +146,8 @@ pub(super) fn attributes(attributes: PWDF_OBJECT_ATTRIBUTES) -> Result<Attribute
         parent: given.ParentObject as usize,
         execution_level: given.ExecutionLevel,
         synchronization_scope: given.SynchronizationScope,
+        context_type: given.ContextTypeInfo as usize,
+        context_size: given.ContextSizeOverride,
     })
 }
 
@@ -148,8 +171,14 @@ pub(super) fn insert(
             parent,
             attributes,
             ledger,
+            contexts: Vec::new(),
+            references: 0,
+            deleted: false,
         },
     );
+    if attributes.context_type != 0 {
+        context::add(kernel, handle, &attributes, false);
+    }
     handle
 }
 
@@ -163,6 +192,7 @@ pub(super) fn with<T: Sort, R>(
     let (result, other) = {
         let mut objects = kernel.wdf.objects.borrow_mut();
         match objects.get_mut(&handle) {
+            Some(object) if object.deleted => (None, None),
             Some(object) => match T::of(&mut object.kind) {
                 Some(sort) => (Some(look(sort)), None),
                 None => (None, Some((object.kind.name(), object.ledger))),
@@ -192,7 +222,7 @@ pub(super) fn find<T: Sort, R>(
 }
 
 /// Stops the machine: the handle is of no object, or of one of another type.
-fn invalid_handle(
+pub(super) fn invalid_handle(
     kernel: &Kernel,
     function: &str,
     handle: usize,
@@ -269,6 +299,15 @@ pub(super) fn inherited(
     otherwise
 }
 
+/// The parent of an object, null if it has none.
+pub(super) fn parent_of(kernel: &Kernel, handle: usize) -> WDFOBJECT {
+    let objects = kernel.wdf.objects.borrow();
+    objects
+        .get(&handle)
+        .and_then(|object| object.parent)
+        .unwrap_or(0) as WDFOBJECT
+}
+
 /// The ledger entry of an object.
 pub(super) fn ledger(kernel: &Kernel, handle: usize) -> Option<ObjectId> {
     kernel
@@ -283,9 +322,14 @@ pub(super) fn delete_by_driver(kernel: &Kernel, object: WDFOBJECT) {
     let handle = object as usize;
     let known = kernel.wdf.objects.borrow().get(&handle).map(|object| {
         let deletable = match &object.kind {
-            Kind::Driver(_) | Kind::Request(_) => false,
+            Kind::Driver(_) | Kind::Request(_) | Kind::File(_) => false,
             Kind::Queue(queue) => !queue.default,
-            Kind::Device(_) | Kind::RegistryKey(_) | Kind::SpinLock(_) | Kind::Timer(_) => true,
+            Kind::Device(_)
+            | Kind::RegistryKey(_)
+            | Kind::SpinLock(_)
+            | Kind::Timer(_)
+            | Kind::Memory(_)
+            | Kind::WorkItem(_) => true,
         };
         (object.kind.name(), deletable, object.ledger)
     });
@@ -323,32 +367,53 @@ pub(super) fn delete_by_driver(kernel: &Kernel, object: WDFOBJECT) {
     }
 }
 
-/// Deletes an object after its children.
+/// Deletes an object after its children. It stays, for its references alone, while the driver has any.
 pub(super) fn delete(kernel: &Kernel, handle: usize) {
-    let children: Vec<usize> = {
-        let objects = kernel.wdf.objects.borrow();
-        // The youngest first: what was made later may use what was made before.
-        let mut children: Vec<_> = objects
-            .iter()
-            .filter(|(_, object)| object.parent == Some(handle))
-            .map(|(handle, object)| (object.ledger, *handle))
-            .collect();
-        children.sort_unstable_by(|one, other| other.cmp(one));
-        children.into_iter().map(|(_, handle)| handle).collect()
-    };
-    for child in children {
+    delete_as(kernel, handle, "deleted");
+}
+
+/// [`delete`], with what its history says of it.
+pub(super) fn delete_as(kernel: &Kernel, handle: usize, note: &'static str) {
+    for child in children(kernel, handle) {
         delete(kernel, child);
     }
-    let Some((cleanup, destroy)) = kernel
+    let Some(references) = clean_up(kernel, handle) else {
+        return;
+    };
+    if references == 0 {
+        context::destroy(kernel, handle);
+        remove(kernel, handle, note);
+    }
+}
+
+/// The children of an object.
+fn children(kernel: &Kernel, handle: usize) -> Vec<usize> {
+    let objects = kernel.wdf.objects.borrow();
+    // The youngest first: what was made later may use what was made before.
+    let mut children: Vec<_> = objects
+        .iter()
+        .filter(|(_, object)| object.parent == Some(handle) && !object.deleted)
+        .map(|(handle, object)| (object.ledger, *handle))
+        .collect();
+    children.sort_unstable_by(|one, other| other.cmp(one));
+    children.into_iter().map(|(_, handle)| handle).collect()
+}
+
+/// Runs an object's cleanup callbacks and what its kind needs, and marks it deleted. Gives the references that are left; `None` if
+/// it is gone, or was deleted before.
+fn clean_up(kernel: &Kernel, handle: usize) -> Option<u32> {
+    // What still runs has to end before the cleanup callback (EVT_WDF_OBJECT_CONTEXT_CLEANUP).
+    super::work_item::drain(kernel, handle);
+    let known = kernel
         .wdf
         .objects
         .borrow()
         .get(&handle)
-        .map(|object| (object.attributes.cleanup, object.attributes.destroy))
-    else {
-        return;
-    };
-    call_back(kernel, "EvtCleanupCallback", cleanup, handle);
+        .map(|object| !object.deleted);
+    if known != Some(true) {
+        return None;
+    }
+    context::clean_up(kernel, handle);
     if find::<Timer, _>(kernel, handle, |_| ()).is_some() {
         super::timer::cancel(kernel, handle, true);
     }
@@ -358,20 +423,29 @@ pub(super) fn delete(kernel: &Kernel, handle: usize) {
     if find::<Device, _>(kernel, handle, |_| ()).is_some() {
         super::device::tear_down(kernel, handle);
     }
-    call_back(kernel, "EvtDestroyCallback", destroy, handle);
-    remove(kernel, handle, "deleted");
+    kernel
+        .wdf
+        .objects
+        .borrow_mut()
+        .get_mut(&handle)
+        .map(|object| {
+            object.deleted = true;
+            object.references
+        })
 }
 
 /// Takes an object out of the table and frees its handle.
 pub(super) fn remove(kernel: &Kernel, handle: usize, note: &'static str) -> Option<Object> {
     let object = kernel.wdf.objects.borrow_mut().remove(&handle);
-    if object.is_some() {
+    if let Some(object) = &object {
+        context::free(kernel, object);
         crate::nt::free_blocks(kernel, &[handle], note);
     }
     object
 }
 
-fn call_back(kernel: &Kernel, name: &str, function: usize, handle: usize) {
+/// Calls a callback that takes the object, if there is one.
+pub(super) fn call_back(kernel: &Kernel, name: &str, function: usize, handle: usize) {
     if function != 0 {
         let irql = kernel.irql();
         call_driver!(kernel, function, fn(WDFOBJECT), handle as WDFOBJECT);

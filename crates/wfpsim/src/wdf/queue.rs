@@ -1,5 +1,7 @@
 //! I/O queues: how many requests the driver has at a time, and which callback they go to.
 
+use std::collections::VecDeque;
+
 use wdk_sys_portable::_WDF_EXECUTION_LEVEL as level;
 use wdk_sys_portable::_WDF_IO_QUEUE_DISPATCH_TYPE as dispatch;
 use wdk_sys_portable::_WDF_SYNCHRONIZATION_SCOPE as scope;
@@ -14,6 +16,7 @@ use wdk_sys_portable::WDFREQUEST;
 use super::device::Device;
 use super::object;
 use super::object::Kind;
+use super::request::Owner;
 use super::request::Request;
 use crate::exports::call_driver;
 use crate::machine::Kernel;
@@ -21,15 +24,22 @@ use crate::machine::irql;
 use crate::nt::NtStatus;
 use crate::nt::status;
 
+/// Sizes of WDF_IO_QUEUE_CONFIG: of KMDF 1.9 and of today.
+const SIZES: [usize; 2] = [88, size_of::<WDF_IO_QUEUE_CONFIG>()];
+
 /// A queue.
 pub(super) struct Queue {
     pub default: bool,
     /// How many requests the driver gets at a time; `None` if it must ask for them itself.
-    at_a_time: Option<u32>,
+    pub at_a_time: Option<u32>,
     /// How many it has.
-    presented: u32,
+    pub presented: u32,
     /// Set when the queue is being deleted: nothing new is presented.
     closing: bool,
+    /// Set by a purge: nothing new is taken.
+    pub purged: bool,
+    /// Requests that wait in it, the oldest first.
+    pub waiting: VecDeque<usize>,
     /// Whether a callback of it runs, where callbacks are serialised.
     busy: bool,
     device_control: usize,
@@ -49,10 +59,16 @@ pub(super) fn create(
         });
     super::require_parameter(kernel, "WdfIoQueueCreate", "Config", config.cast());
     // SAFETY: the driver's pointer; a bad one faults and is reported.
-    let config = unsafe { config.read() };
-    if config.Size as usize != size_of::<WDF_IO_QUEUE_CONFIG>() {
+    let size = unsafe { (*config).Size } as usize;
+    if !SIZES.contains(&size) {
         return STATUS_INFO_LENGTH_MISMATCH;
     }
+    let mut whole = WDF_IO_QUEUE_CONFIG::default();
+    // SAFETY: as above; the older structures are beginnings of the newest, and all it holds is numbers and pointers.
+    unsafe {
+        std::ptr::copy_nonoverlapping(config.cast::<u8>(), (&raw mut whole).cast::<u8>(), size);
+    }
+    let config = whole;
     let at_a_time = match config.DispatchType {
         dispatch::WdfIoQueueDispatchSequential => Some(1),
         dispatch::WdfIoQueueDispatchParallel => {
@@ -93,6 +109,8 @@ pub(super) fn create(
         at_a_time,
         presented: 0,
         closing: false,
+        purged: false,
+        waiting: VecDeque::new(),
         busy: false,
         device_control,
         any,
@@ -230,9 +248,10 @@ pub(super) fn present(
 /// Waits until the driver has completed what it has of a queue that is being deleted.
 pub(super) fn drain(kernel: &Kernel, handle: usize) {
     object::find::<Queue, _>(kernel, handle, |queue| queue.closing = true);
+    super::manual::cancel_waiting(kernel, handle, |_| true);
     let empty = move |kernel: &Kernel| {
         let objects = kernel.wdf.objects.borrow();
-        !objects.values().any(|object| matches!(&object.kind, Kind::Request(Request { queue, presented: true, .. }) if *queue == handle))
+        !objects.values().any(|object| matches!(&object.kind, Kind::Request(Request { queue, owner: Owner::Driver, .. }) if *queue == handle))
     };
     kernel.block(
         "the driver to complete the requests of a queue that is being deleted".to_owned(),

@@ -2,16 +2,16 @@
 
 use std::ffi::c_void;
 
-use wdk_sys_portable::STATUS_CANCELLED;
 use wdk_sys_portable::STATUS_PENDING;
 use wdk_sys_portable::WDFREQUEST;
 
-use super::device::Device;
-use super::device::Opened;
 use super::object;
 use super::object::Attributes;
 use super::object::Kind;
 use super::queue;
+use super::sender::Answer;
+use super::sender::Control;
+use super::sender::Output;
 use crate::machine::Kernel;
 use crate::machine::Random;
 use crate::memory::Purpose;
@@ -24,29 +24,66 @@ use crate::verifier::code;
 const INFORMATION_LENGTH_MISMATCH: u64 = 0x4;
 
 /// How a control code says that its buffers are passed: its two low bits.
-const METHOD_BUFFERED: u32 = 0;
-const METHOD_NEITHER: u32 = 3;
+pub(super) const METHOD_BUFFERED: u32 = 0;
+pub(super) const METHOD_OUT_DIRECT: u32 = 2;
+pub(super) const METHOD_NEITHER: u32 = 3;
 
 /// A buffer of a request.
 #[derive(Clone, Copy, Default)]
-struct Buffer {
+pub(super) struct Buffer {
     /// 0 if there is none.
-    address: usize,
-    length: usize,
+    pub address: usize,
+    pub length: usize,
 }
 
-/// A request for a control code.
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum For {
+    /// Opening a handle.
+    Create,
+    /// A control code.
+    DeviceControl,
+}
+
+/// Who has a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// The framework: it is on its way to the driver, or waits in a queue.
+    Framework,
+    /// The driver.
+    Driver,
+}
+
+/// A request.
 pub(super) struct Request {
+    pub what: For,
+    /// The queue that it was last in; 0 before the first.
     pub queue: usize,
-    /// Whether the driver has it.
-    pub presented: bool,
-    code: u32,
-    input: Buffer,
-    output: Buffer,
+    pub owner: Owner,
+    /// The handle's file object; 0 if it has none.
+    pub file: usize,
+    pub code: u32,
+    pub input: Buffer,
+    pub output: Buffer,
+    /// The IRP, once it was asked for.
+    pub irp: usize,
+    /// The MDLs of the input and the output, once they were asked for.
+    pub mdls: [usize; 2],
     /// Blocks that go when it is completed.
-    blocks: Vec<usize>,
+    pub blocks: Vec<usize>,
     /// What the system buffer was filled with where no input lies.
     filling: u64,
+    /// Whether it was shown to EvtIoInCallerContext.
+    pub context: bool,
+    /// Whether WdfDeviceEnqueueRequest has passed it on since.
+    pub enqueued: bool,
+}
+
+impl Request {
+    /// Whether the driver has it in EvtIoInCallerContext, before any queue.
+    fn in_context(&self) -> bool {
+        self.context && !self.enqueued
+    }
 }
 
 /// The numbers that a system buffer is filled with: no other request's, so that a word left as it was can be told.
@@ -55,64 +92,38 @@ fn fill(filling: u64) -> impl Iterator<Item = u64> {
     std::iter::repeat_with(move || numbers.bits())
 }
 
-/// Sends a control code as user mode does, and waits for the answer: the status, and the bytes that reached the sender.
-pub(crate) fn device_control(
-    kernel: &Kernel,
-    opened: Opened,
-    code: u32,
-    input: &[u8],
-    output_length: usize,
-) -> (NtStatus, Vec<u8>) {
-    let Some(queue) =
-        object::find::<Device, _>(kernel, opened.device, |device| device.default_queue).flatten()
-    else {
-        return (status::INVALID_DEVICE_REQUEST, Vec::new());
+/// Makes the request of a handle that is being opened. The driver has it at once.
+pub(super) fn make_create(kernel: &Kernel, _device: usize, file: usize) -> usize {
+    let request = Request {
+        what: For::Create,
+        owner: Owner::Driver,
+        ..blank(0, file)
     };
-    let handle = make(kernel, queue, code, input, output_length);
-    if !queue::take_turn(kernel, queue) {
-        finish(kernel, "the framework", handle, STATUS_CANCELLED, 0);
-    } else if let Some(presentation) = queue::callback(kernel, queue) {
-        object::find::<Request, _>(kernel, handle, |request| request.presented = true);
-        if let Some(ledger) = object::ledger(kernel, handle) {
-            kernel.note(ledger, "presented to the driver");
-        }
-        queue::present(
-            kernel,
-            queue,
-            handle,
-            &presentation,
-            (output_length, input.len()),
-            code,
-        );
-    } else {
-        finish(
-            kernel,
-            "the framework",
-            handle,
-            status::INVALID_DEVICE_REQUEST,
-            0,
-        );
-        queue::completed(kernel, queue);
+    object::insert(kernel, Kind::Request(request), None, Attributes::default())
+}
+
+fn blank(queue: usize, file: usize) -> Request {
+    Request {
+        what: For::DeviceControl,
+        queue,
+        owner: Owner::Framework,
+        file,
+        code: 0,
+        input: Buffer::default(),
+        output: Buffer::default(),
+        irp: 0,
+        mdls: [0; 2],
+        blocks: Vec::new(),
+        filling: 0,
+        context: false,
+        enqueued: false,
     }
-    let answered = move |kernel: &Kernel| kernel.wdf.completed.borrow().contains_key(&handle);
-    kernel.block(
-        format!("the driver to complete the request for control code {code:#x} (D-06)"),
-        None,
-        answered,
-    );
-    kernel
-        .wdf
-        .completed
-        .borrow_mut()
-        .remove(&handle)
-        .unwrap_or((status::UNSUCCESSFUL, Vec::new()))
 }
 
 /// Makes a request with its buffers, as the I/O manager does for the code's method.
-fn make(kernel: &Kernel, queue: usize, code: u32, input: &[u8], output_length: usize) -> usize {
+pub(super) fn make(kernel: &Kernel, queue: usize, file: usize, control: &Control<'_>) -> usize {
+    let (code, input, output_length) = (control.code, control.input, control.output.length());
     let request = Request {
-        queue,
-        presented: false,
         code,
         input: Buffer {
             address: 0,
@@ -122,8 +133,7 @@ fn make(kernel: &Kernel, queue: usize, code: u32, input: &[u8], output_length: u
             address: 0,
             length: output_length,
         },
-        blocks: Vec::new(),
-        filling: 0,
+        ..blank(queue, file)
     };
     let handle = object::insert(kernel, Kind::Request(request), None, Attributes::default());
     // A stream of its own for each request, which takes nothing from the machine's.
@@ -152,6 +162,12 @@ fn make(kernel: &Kernel, queue: usize, code: u32, input: &[u8], output_length: u
             0,
         ),
     };
+    if let Output::Filled(bytes) = &control.output
+        && direct != 0
+    {
+        // SAFETY: the buffer was just made with this length.
+        unsafe { (direct as *mut u8).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+    }
     object::find::<Request, _>(kernel, handle, |request| {
         request.input.address = system;
         request.output.address = if method == METHOD_BUFFERED {
@@ -308,6 +324,11 @@ fn complete_for_driver(
                 request.code,
             )
         });
+    let queue = if require_owned(kernel, function, handle) {
+        queue
+    } else {
+        0
+    };
     let stop = |violation: Violation| match object::ledger(kernel, handle) {
         Some(object) => kernel.bug_check(violation.about(kernel, object)),
         None => kernel.bug_check(violation),
@@ -357,8 +378,33 @@ fn complete_for_driver(
     queue::completed(kernel, queue);
 }
 
+/// Stops the machine if the framework has a request, which a driver then may not complete or forward. Whether a queue has presented
+/// it, rather than EvtIoInCallerContext.
+pub(super) fn require_owned(kernel: &Kernel, function: &str, handle: usize) -> bool {
+    let found = object::find::<Request, _>(kernel, handle, |request| {
+        let presented = request.what == For::DeviceControl && !request.in_context();
+        (request.owner, presented)
+    });
+    if let Some((Owner::Framework, _)) = found {
+        let summary =
+            format!("{function} was given a request that waits in a queue and is the framework's");
+        let violation = super::violation(
+            kernel,
+            super::WDF_INVALID_HANDLE,
+            handle as u64,
+            "D-06",
+            summary,
+        );
+        kernel.bug_check(match object::ledger(kernel, handle) {
+            Some(object) => violation.about(kernel, object),
+            None => violation,
+        });
+    }
+    found.is_some_and(|(_, presented)| presented)
+}
+
 /// Whether a status is an error: then no output reaches the sender.
-fn is_error(status: NtStatus) -> bool {
+pub(super) fn is_error(status: NtStatus) -> bool {
     status.cast_unsigned() >> 30 == 3
 }
 
@@ -379,23 +425,36 @@ fn untouched(kernel: &Kernel, handle: usize, from: usize, to: usize) -> Option<u
 }
 
 /// Ends a request: output to the sender, buffers and handle freed.
-fn finish(kernel: &Kernel, by: &str, handle: usize, status: NtStatus, information: usize) {
-    let Some((output, blocks)) = object::find::<Request, _>(kernel, handle, |request| {
-        (request.output, std::mem::take(&mut request.blocks))
+pub(super) fn finish(
+    kernel: &Kernel,
+    by: &str,
+    handle: usize,
+    status: NtStatus,
+    information: usize,
+) {
+    let Some((code, output, blocks)) = object::find::<Request, _>(kernel, handle, |request| {
+        (
+            request.code,
+            request.output,
+            std::mem::take(&mut request.blocks),
+        )
     }) else {
         return;
     };
-    let copied = if is_error(status) || output.address == 0 {
-        0
-    } else {
-        information
+    // A buffered output is copied as far as it was filled; directly the driver wrote to the sender's own pages.
+    let buffered = code & 3 == METHOD_BUFFERED;
+    let shown = match output.address {
+        0 => 0,
+        _ if !buffered => output.length,
+        _ if is_error(status) => 0,
+        _ => information,
     };
-    let mut bytes = vec![0; copied];
+    let mut bytes = vec![0; shown];
     // SAFETY: Information was compared with the length of the output, and its block is still alive.
     unsafe {
         bytes
             .as_mut_ptr()
-            .copy_from_nonoverlapping(output.address as *const u8, copied)
+            .copy_from_nonoverlapping(output.address as *const u8, shown)
     };
     if let Some(ledger) = object::ledger(kernel, handle) {
         kernel.note(
@@ -406,10 +465,13 @@ fn finish(kernel: &Kernel, by: &str, handle: usize, status: NtStatus, informatio
     for block in blocks {
         crate::nt::free_blocks(kernel, &[block], "freed: the request was completed");
     }
-    object::remove(kernel, handle, "gone");
-    kernel
-        .wdf
-        .completed
-        .borrow_mut()
-        .insert(handle, (status, bytes));
+    object::delete_as(kernel, handle, "gone");
+    kernel.wdf.completed.borrow_mut().insert(
+        handle,
+        Answer {
+            status,
+            information,
+            output: bytes,
+        },
+    );
 }

@@ -17,11 +17,21 @@ pub struct TablePointer(pub(super) *const Table);
 // SAFETY: it points to a static.
 unsafe impl Sync for TablePointer {}
 
+/// The functions of the table by index, one a line (wdffuncenum.h of KMDF 1.33). Older versions' tables are the beginning of it.
+const NAMES: &str = include_str!("names.txt");
+
+/// The name of an entry.
+fn name(index: usize) -> &'static str {
+    NAMES.lines().nth(index).unwrap_or("an unknown function")
+}
+
 /// Stops the machine: the driver called a function of the framework that the simulator does not have.
 pub(super) fn missing(index: usize) -> ! {
     let kernel = crate::machine::current::kernel();
+    let name = name(index);
     let summary = format!(
-        "the driver called entry {index} of the framework's function table (wdffuncenum.h), which this simulator does not have"
+        "the driver called {name}, entry {index} of the framework's function table, which this simulator does not have; it needs a line \
+         in wdf_functions! (wdf/mod.rs) with that index, its prototype and the IRQL of its page, and a function that does it"
     );
     kernel.bug_check(super::violation(
         kernel,
@@ -116,6 +126,10 @@ macro_rules! wdf_functions {
             )*
         }
 
+        /// The functions that there are, with the index of each.
+        #[cfg(test)]
+        pub(crate) const IMPLEMENTED: &[(&str, usize)] = &[$( (stringify!($name), $index) ),*];
+
         /// The table for linked drivers.
         static HOST: $crate::wdf::table::Table = {
             let mut table = $crate::wdf::table::EMPTY_HOST;
@@ -133,3 +147,16 @@ macro_rules! wdf_functions {
     };
 }
 pub(super) use wdf_functions;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_entry_has_the_name_that_the_table_gives_it() {
+        assert_eq!(NAMES.lines().count(), ENTRIES);
+        for (name, index) in crate::wdf::IMPLEMENTED {
+            assert_eq!(NAMES.lines().nth(*index), Some(*name));
+        }
+    }
+}

@@ -5,6 +5,7 @@ use wdk_sys_portable::PWDF_OBJECT_ATTRIBUTES;
 use wdk_sys_portable::PWDF_TIMER_CONFIG;
 use wdk_sys_portable::STATUS_INFO_LENGTH_MISMATCH;
 use wdk_sys_portable::WDF_TIMER_CONFIG;
+use wdk_sys_portable::WDFOBJECT;
 use wdk_sys_portable::WDFTIMER;
 
 use super::object;
@@ -19,6 +20,9 @@ use crate::verifier::Violation;
 
 /// Units of 100 ns in a millisecond.
 const MILLISECOND: u64 = 10_000;
+
+/// Sizes of WDF_TIMER_CONFIG: of KMDF 1.7, which 1.9 has too, of 1.11, and of today.
+const SIZES: [usize; 3] = [24, 32, size_of::<WDF_TIMER_CONFIG>()];
 
 /// A timer.
 pub(super) struct Timer {
@@ -42,12 +46,13 @@ pub(super) fn create(
 ) -> NtStatus {
     super::require_parameter(kernel, "WdfTimerCreate", "Config", config.cast());
     super::require_parameter(kernel, "WdfTimerCreate", "Timer", timer.cast());
-    // SAFETY: the driver's pointer; a bad one faults and is reported.
-    let config = unsafe { config.read() };
-    if config.Size as usize != size_of::<WDF_TIMER_CONFIG>() {
+    // SAFETY: the driver's pointer; a bad one faults and is reported. What all versions have is read, and nothing else.
+    let (size, callback, period) =
+        unsafe { ((*config).Size, (*config).EvtTimerFunc, (*config).Period) };
+    if !SIZES.contains(&(size as usize)) {
         return STATUS_INFO_LENGTH_MISMATCH;
     }
-    let Some(callback) = config.EvtTimerFunc else {
+    let Some(callback) = callback else {
         return status::INVALID_PARAMETER;
     };
     let attributes = match object::attributes(attributes) {
@@ -61,7 +66,7 @@ pub(super) fn create(
     let parent = object::parent(kernel, "WdfTimerCreate", &attributes, 0);
     let value = Timer {
         callback: callback as usize,
-        period: u64::from(config.Period) * MILLISECOND,
+        period: u64::from(period) * MILLISECOND,
         passive: attributes.execution_level == level::WdfExecutionLevelPassive,
         turn: 0,
         set: false,
@@ -139,6 +144,11 @@ pub(super) fn stop(kernel: &Kernel, timer: WDFTIMER, wait: u8) -> u8 {
         ));
     }
     cancel(kernel, timer as usize, wait != 0)
+}
+
+pub(super) fn parent(kernel: &Kernel, timer: WDFTIMER) -> WDFOBJECT {
+    object::with::<Timer, _>(kernel, "WdfTimerGetParentObject", timer as usize, |_| ());
+    object::parent_of(kernel, timer as usize)
 }
 
 /// Unsets a timer, and waits for a callback of it that runs if `wait`. Whether it was set.
