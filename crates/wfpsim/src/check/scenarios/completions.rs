@@ -10,7 +10,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "completions-inline",
         what: "injections complete before the call returns",
-        seeds: 10,
+        seeds: 30,
         cases: Cases::Families(1),
         config: |config, _| config.freedom.inline_completion = 100,
         story: |bench| {
@@ -22,7 +22,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "completions-late",
         what: "injections complete long after, or when the handle is destroyed",
-        seeds: 10,
+        seeds: 30,
         cases: Cases::Families(1),
         config: |config, _| config.freedom.late_completion = 80,
         story: |bench| {
@@ -34,7 +34,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "completions-at-unload",
         what: "the driver is unloaded while completions are outstanding",
-        seeds: 2,
+        seeds: 4,
         cases: Cases::Count(16),
         config: |config, _| config.freedom.late_completion = 100,
         story: |bench| {
@@ -50,7 +50,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "completions-failing",
         what: "the stack drops what is injected, and says so",
-        seeds: 10,
+        seeds: 30,
         cases: Cases::Families(1),
         config: |config, _| config.freedom.failed_injection = 60,
         story: |bench| {

@@ -18,7 +18,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "syn-retransmitted",
         what: "a SYN and a first datagram again while the accept is pended",
-        seeds: 20,
+        seeds: 40,
         cases: Cases::Families(1),
         config: ordinary,
         story: |bench| {
@@ -36,7 +36,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "endpoint-closed",
         what: "the endpoint is closed while its packet is held",
-        seeds: 20,
+        seeds: 40,
         cases: Cases::Families(1),
         config: ordinary,
         story: |bench| {

@@ -10,7 +10,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "engine-late",
         what: "the driver is loaded before the filter engine runs",
-        seeds: 10,
+        seeds: 20,
         cases: Cases::Count(1),
         config: ordinary,
         story: |bench| {

@@ -19,7 +19,7 @@ const fn scenario(name: &'static str, what: &'static str, story: fn(&mut Bench<'
     Scenario {
         name,
         what,
-        seeds: 20,
+        seeds: 40,
         cases: Cases::Families(1),
         config: ordinary,
         story,
@@ -66,7 +66,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "ipsec-split-mdls",
         what: "ESP, cut into two MDLs at every byte",
-        seeds: 1,
+        seeds: 2,
         // The link header, the longest IP header, ESP's header and the segment.
         cases: Cases::Families(14 + 40 + 24 + 40),
         config: |config, case| config.cut_at = Some(case.number as usize + 1),

@@ -17,7 +17,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "blocked-address",
         what: "a blocked address gets nothing through, others all",
-        seeds: 10,
+        seeds: 20,
         cases: Cases::Families(1),
         config: ordinary,
         story: |bench| {
@@ -50,7 +50,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "blocked-and-policy-changes",
         what: "nor does a change of policy, in either direction",
-        seeds: 4,
+        seeds: 20,
         cases: Cases::Families(1),
         config: |config, _| config.freedom.reauthorize = 100,
         story: |bench| {

@@ -16,7 +16,7 @@ const ASLEEP: u64 = 8 * 3600 * 10_000_000;
 pub(super) static SCENARIOS: &[Scenario] = &[Scenario {
     name: "power-transition",
     what: "sleep: all received comes back first, and hours pass",
-    seeds: 4,
+    seeds: 8,
     cases: Cases::Count(16),
     config: ordinary,
     story: |bench| {

@@ -17,7 +17,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "policy-change",
         what: "policy changes: TCP, UDP, whoever began, whichever way the next packet",
-        seeds: 6,
+        seeds: 10,
         cases: Cases::Families(8),
         config: |config, _| config.freedom.reauthorize = 0,
         story: |bench| {
@@ -31,7 +31,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "policy-change-no-right",
         what: "the same where another driver took the write right away",
-        seeds: 4,
+        seeds: 8,
         cases: Cases::Families(8),
         config: |config, _| {
             config.freedom.reauthorize = 0;
@@ -48,7 +48,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "new-interface",
         what: "flows move to another interface, and are authorized again",
-        seeds: 4,
+        seeds: 8,
         cases: Cases::Families(8),
         config: |config, _| config.freedom.reauthorize = 0,
         story: |bench| {
@@ -62,7 +62,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "policy-change-held",
         what: "policy changes while packets are held",
-        seeds: 4,
+        seeds: 8,
         cases: Cases::Count(16),
         config: |config, _| config.freedom.reauthorize = 0,
         story: |bench| {
@@ -79,7 +79,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "policy-keeps-changing",
         what: "policy changes before every packet",
-        seeds: 10,
+        seeds: 30,
         cases: Cases::Families(1),
         config: |config, _| config.freedom.reauthorize = 100,
         story: |bench| {

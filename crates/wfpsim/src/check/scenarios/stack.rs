@@ -18,7 +18,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "audit-retreat",
         what: "the stack retreats what was absorbed, to audit the drop",
-        seeds: 10,
+        seeds: 30,
         cases: Cases::Families(1),
         config: |config, _| config.freedom.audit_retreat = 100,
         story: |bench| {
@@ -29,7 +29,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "odd-retreat",
         what: "the same by a number of bytes that means nothing",
-        seeds: 10,
+        seeds: 30,
         cases: Cases::Families(1),
         config: |config, _| config.freedom.odd_retreat = 100,
         story: |bench| {
@@ -42,7 +42,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "split-mdls",
         what: "packets cut into two MDLs at every byte",
-        seeds: 1,
+        seeds: 2,
         // The link header and the longest packet of the story.
         cases: Cases::Families(14 + 90),
         config: |config, case| config.cut_at = Some(case.number as usize + 1),
@@ -61,7 +61,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "many-mdls",
         what: "packets cut into up to four MDLs",
-        seeds: 20,
+        seeds: 40,
         cases: Cases::Families(1),
         config: |config, _| config.freedom.split_mdls = 100,
         story: |bench| {
@@ -72,7 +72,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "no-headroom",
         what: "no room before the data, so that a retreat adds an MDL",
-        seeds: 10,
+        seeds: 30,
         cases: Cases::Families(1),
         config: |config, _| config.freedom.no_headroom = 100,
         story: |bench| {
@@ -83,7 +83,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "absent-metadata",
         what: "each metadata field absent in turn, and all",
-        seeds: 1,
+        seeds: 2,
         cases: Cases::Families(33),
         config: |config, case| {
             config.hidden_metadata = 1_u32.checked_shl(case.number as u32).unwrap_or(u32::MAX);
@@ -104,7 +104,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "no-write-right",
         what: "another driver has permitted all and took the right away",
-        seeds: 10,
+        seeds: 30,
         cases: Cases::Families(1),
         config: |config, _| config.hard_permit = true,
         story: |bench| {
@@ -115,7 +115,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "reassembled",
         what: "packets put together from fragments",
-        seeds: 20,
+        seeds: 40,
         cases: Cases::Families(1),
         config: ordinary,
         story: |bench| {
@@ -138,7 +138,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "header-options",
         what: "IPv4 options and IPv6 extension headers",
-        seeds: 20,
+        seeds: 40,
         cases: Cases::Families(1),
         config: ordinary,
         story: |bench| {
@@ -160,7 +160,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "injected-by-another",
         what: "packets that another driver injected",
-        seeds: 20,
+        seeds: 40,
         cases: Cases::Families(1),
         config: ordinary,
         story: |bench| {

@@ -18,7 +18,7 @@ const fn scenario(name: &'static str, what: &'static str, story: fn(&mut Bench<'
     Scenario {
         name,
         what,
-        seeds: 20,
+        seeds: 40,
         cases: Cases::Families(1),
         config: ordinary,
         story,

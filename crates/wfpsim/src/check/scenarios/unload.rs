@@ -9,7 +9,7 @@ pub(super) static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "unload-under-load",
         what: "unload begun after every number of turns",
-        seeds: 2,
+        seeds: 3,
         cases: Cases::Count(80),
         config: ordinary,
         story: |bench| {
