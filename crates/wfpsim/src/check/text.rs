@@ -2,11 +2,14 @@
 
 use std::fmt::Write as _;
 
+use super::bench::Failure;
 use super::scenario::Scenario;
 use super::suite::Failed;
 use super::suite::Line;
 use super::suite::Summary;
+use crate::text::cell;
 use crate::text::paragraph;
+use crate::verifier::Style;
 
 /// Columns of the numbers, and of the verdict.
 const SEEDS: usize = 6;
@@ -23,6 +26,8 @@ pub struct Table {
     what: usize,
     /// What a command that repeats a run says besides the scenario.
     options: String,
+    /// Whether the terminal shows colour and may be given some.
+    colour: bool,
 }
 
 impl Table {
@@ -43,7 +48,15 @@ impl Table {
                 what.min(width.clamp(20, 120).saturating_sub(others).max(16))
             }),
             options: options.to_owned(),
+            colour: false,
         }
+    }
+
+    /// The same in colour, or not.
+    #[must_use]
+    pub fn coloured(mut self, colour: bool) -> Self {
+        self.colour = colour;
+        self
     }
 
     /// The headings.
@@ -59,18 +72,15 @@ impl Table {
     /// What came of one scenario, in one line, or in as many as what it is needs beside the rest.
     pub fn row(&self, line: &Line) -> String {
         let (name, what) = (self.name, self.what);
-        let mut told = String::new();
         let width = self.width.map_or(usize::MAX, |_| what);
-        // Writing to a string does not fail.
-        let _ = paragraph(&mut told, width, "", 0, line.scenario.what);
-        let mut words = told.lines();
+        let mut words = cell(line.scenario.what, width).into_iter();
         let mut row = format!(
             "{:<name$}  {:<what$} {:>SEEDS$}{:>PACKETS$}  {}\n",
             line.scenario.name,
             words.next().unwrap_or_default(),
             line.seeds,
             line.packets,
-            verdict(line)
+            self.painted(line)
         );
         for more in words {
             let _ = writeln!(row, "{:<name$}  {more}", "");
@@ -84,8 +94,16 @@ impl Table {
             return String::new();
         };
         let mut text = format!("\n{}\n\n", self.title(line, failed));
+        let style = Style {
+            width: self.width,
+            colour: self.colour,
+            command: None,
+        };
         for failure in failed.failures.iter().take(TOLD) {
-            let _ = writeln!(text, "{failure}");
+            let _ = match failure {
+                Failure::Violation(violation) => writeln!(text, "{}", violation.report(style)),
+                other => writeln!(text, "{other}"),
+            };
         }
         let more = failed.failures.len().saturating_sub(TOLD);
         if more > 0 {
@@ -97,6 +115,16 @@ impl Table {
             self.command(line, failed)
         );
         text
+    }
+
+    /// The verdict of a line, red where it failed and may be.
+    fn painted(&self, line: &Line) -> String {
+        let told = verdict(line);
+        if self.colour && line.failed.is_some() {
+            format!("\x1b[1;31m{told}\x1b[0m")
+        } else {
+            told.to_owned()
+        }
     }
 
     fn title(&self, line: &Line, failed: &Failed) -> String {
@@ -183,7 +211,6 @@ pub fn verdict(line: &Line) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::Failure;
     use crate::check::all;
 
     fn line(scenario: &'static Scenario, failures: usize) -> Line {

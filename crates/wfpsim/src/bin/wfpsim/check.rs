@@ -133,11 +133,9 @@ fn print(text: &str) {
 fn check(arguments: &Arguments, scenarios: Vec<&'static Scenario>) -> Result<u8, String> {
     let stop = interrupt::flag()?;
     let driver = arguments.driver.driver()?;
-    let table = Table::new(
-        crate::terminal::width(),
-        &scenarios,
-        &arguments.driver.options(),
-    );
+    let options = arguments.driver.options();
+    let table = Table::new(crate::terminal::width(), &scenarios, &options)
+        .coloured(crate::terminal::colour());
     let settings = Settings {
         scenarios,
         seed: arguments.seed,
