@@ -184,3 +184,26 @@ fn policy_that_changes_before_every_packet_loses_none() {
         }
     }
 }
+
+#[test]
+fn a_reauthorization_with_empty_fields_is_answered_at_once_and_loses_nothing() {
+    for seed in 0..SEEDS {
+        for family in 0..2 {
+            let mut config = Config::new(seed);
+            (
+                config.freedom.reauthorize,
+                config.freedom.empty_when_reauthorized,
+            ) = (0, 100);
+            let mut rig = Rig::new(config);
+            let (peer, host) = (at(PEER[family], 50_000), at(HOST[family], 443));
+            rig.accept(peer, host);
+            rig.machine.change_policy();
+            rig.receive(tcp(peer, host, TcpFlags::ACK, 100));
+            rig.run();
+            assert!(rig.machine.counts().reauthorized > 0);
+            // without the host's address there is nothing to inject the packet with.
+            let counters = rig.end();
+            assert_counted(&counters, &[(Counter::HeldRecvAcceptReauthorizeInbound, 0)]);
+        }
+    }
+}

@@ -14,6 +14,7 @@
     reason = "these drivers do on purpose what nobody could argue for"
 )]
 
+mod connections;
 pub mod driver;
 mod table;
 pub mod traffic;
@@ -26,6 +27,11 @@ pub use table::making;
 
 /// Every mistake.
 pub fn all() -> impl Iterator<Item = &'static Mistake> {
-    let tables: [&'static [Mistake]; 0] = [];
+    let tables = [
+        connections::REGISTRATION,
+        connections::ANSWERS,
+        connections::ALE,
+        connections::UNLOAD,
+    ];
     tables.into_iter().flatten()
 }

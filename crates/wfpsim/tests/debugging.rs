@@ -290,7 +290,9 @@ fn no_bug_check_an_operation_completed_twice() {
 }
 
 unsafe extern "system" fn entry(object: *mut DRIVER_OBJECT, path: PCUNICODE_STRING) -> NTSTATUS {
-    tiny_driver::status(tiny_driver::answering(object, path, tiny_driver::succeeds))
+    let status = tiny_driver::status(tiny_driver::answering(object, path, tiny_driver::succeeds));
+    register_with(unsafe { (*object).DeviceObject }.cast());
+    status
 }
 
 #[test]

@@ -18,7 +18,6 @@ use wfpsim::machine::irql;
 use wfpsim::stack::Fate;
 
 const INBOUND: wfp_sys::GUID = FWPM_LAYER_INBOUND_TRANSPORT_V4;
-const ACCEPT: wfp_sys::GUID = FWPM_LAYER_ALE_AUTH_RECV_ACCEPT_V4;
 
 /// Receives a SYN, and gives what is reported, with the layer, action, flags and rights that were left.
 fn left(machine: &Machine, rule: &str) -> Violation {
@@ -32,25 +31,6 @@ fn with_hard_permit(answer: fn(&Classify)) -> Machine {
         ..Config::plain()
     };
     machine_on(config, INBOUND, FWP_ACTION_CALLOUT_TERMINATING, answer)
-}
-
-#[test]
-fn absorbing_without_blocking_is_told() {
-    let machine = machine(ACCEPT, |asked| unsafe {
-        asked.permit();
-        (*asked.out).flags |= FWPS_CLASSIFY_OUT_FLAG_ABSORB;
-    });
-    let violation = left(&machine, "A-17");
-    assert_eq!(violation.parameters[1], u64::from(FWP_ACTION_PERMIT));
-}
-
-#[test]
-fn pending_without_absorbing_is_told() {
-    let machine = machine(ACCEPT, |asked| {
-        asked.pend_only();
-        asked.answer(FWP_ACTION_BLOCK);
-    });
-    left(&machine, "A-70");
 }
 
 #[test]
@@ -77,22 +57,6 @@ fn an_offset_changed_and_changed_back_is_not_reported() {
     });
     receive_syn(&machine);
     clean(&machine);
-}
-
-#[test]
-fn a_hard_permit_is_not_permitted_away_or_continued() {
-    let machine =
-        with_hard_permit(|asked| unsafe { (*asked.out).actionType = FWP_ACTION_CONTINUE });
-    let violation = left(&machine, "A-15");
-    assert_eq!(violation.parameters[1], u64::from(FWP_ACTION_CONTINUE));
-}
-
-#[test]
-fn nobody_gives_himself_the_right_to_write() {
-    let machine = with_hard_permit(|asked| unsafe {
-        (*asked.out).rights |= FWPS_RIGHT_ACTION_WRITE;
-    });
-    left(&machine, "A-15");
 }
 
 #[test]
@@ -136,17 +100,6 @@ fn an_inspection_only_continues() {
     assert_eq!(
         machine.packet(packet).map(|packet| packet.fate),
         Some(Fate::Delivered)
-    );
-}
-
-#[test]
-fn a_terminating_callout_that_decides_nothing_blocks() {
-    let machine = machine(INBOUND, |_| {});
-    let packet = receive_syn(&machine);
-    clean(&machine);
-    assert_eq!(
-        machine.packet(packet).map(|packet| packet.fate),
-        Some(Fate::Blocked)
     );
 }
 
@@ -213,18 +166,6 @@ fn a_lock_held_when_classify_returns_is_told() {
         asked.permit();
     });
     left(&machine, "C-03");
-}
-
-#[test]
-fn classify_returns_at_the_level_it_was_called_at() {
-    let machine = machine(INBOUND, |asked| unsafe {
-        LOCK.with(|lock| {
-            wdk_sys_portable::ntddk::KeAcquireSpinLockRaiseToDpc(lock.as_ptr());
-            wdk_sys_portable::ntddk::KeReleaseSpinLock(lock.as_ptr(), irql::PASSIVE);
-        });
-        asked.permit();
-    });
-    left(&machine, "A.1");
 }
 
 thread_local! {

@@ -181,7 +181,7 @@ fn the_arguments_of_a_classify_are_gone_when_it_returns() {
         &machine,
         code::PAGE_FAULT_IN_FREED_SPECIAL_POOL,
         None,
-        "C-61",
+        "A-12",
     );
     assert!(
         violation.summary.contains("arguments of a classify"),

@@ -3,11 +3,13 @@
 use std::ptr::null;
 use std::ptr::null_mut;
 
+use wdk_sys_portable::_KWAIT_REASON;
 use wdk_sys_portable::LARGE_INTEGER;
 use wdk_sys_portable::NTSTATUS;
 use wdk_sys_portable::STATUS_SUCCESS;
 use wdk_sys_portable::call_unsafe_wdf_function_binding;
 use wdk_sys_portable::ntddk::KeDelayExecutionThread;
+use wdk_sys_portable::ntddk::KeWaitForSingleObject;
 use wfp_sys::GUID;
 use wfp_sys::consts::*;
 use wfp_sys::fwpm::*;
@@ -18,9 +20,41 @@ use super::Layer;
 use super::classify;
 use super::globals;
 use super::worker::KERNEL_MODE;
+use crate::makes;
 
 /// The sublayer's key.
 pub const SUBLAYER: GUID = GUID::from_u128(0x1ee1_c0de_5b1a_4000_8000_0000_0000_0001);
+
+/// The key of the sublayer below it.
+const SECOND_SUBLAYER: GUID = GUID::from_u128(0x1ee1_c0de_5b1a_4000_8000_0000_0000_0002);
+
+/// One place where the driver filters.
+#[derive(Clone, Copy)]
+struct Place {
+    layer: Layer,
+    v6: bool,
+    /// In the second sublayer.
+    second: bool,
+}
+
+impl Place {
+    /// The key of its callout.
+    fn key(self) -> GUID {
+        let key = key(self.layer, self.v6);
+        GUID {
+            data1: key.data1 + u32::from(self.second),
+            ..key
+        }
+    }
+
+    fn sublayer(self) -> GUID {
+        if self.second {
+            SECOND_SUBLAYER
+        } else {
+            SUBLAYER
+        }
+    }
+}
 
 /// The key of the callout at a layer.
 pub const fn key(layer: Layer, v6: bool) -> GUID {
@@ -42,11 +76,15 @@ pub const fn layer_key(layer: Layer, v6: bool) -> GUID {
 }
 
 /// Every layer of the setup in both its forms.
-fn layers() -> impl Iterator<Item = (Layer, bool)> {
-    let layers = unsafe { (*globals()).setup.layers };
-    layers
-        .iter()
-        .flat_map(|&layer| [(layer, false), (layer, true)])
+fn places() -> impl Iterator<Item = Place> {
+    let setup = unsafe { (*globals()).setup };
+    let sublayers = [false, true].into_iter().take(1 + usize::from(setup.twice));
+    sublayers.flat_map(move |second| {
+        setup
+            .layers
+            .iter()
+            .flat_map(move |&layer| [false, true].map(|v6| Place { layer, v6, second }))
+    })
 }
 
 /// Registers the callouts with the run-time engine.
@@ -55,10 +93,28 @@ pub fn register() -> NTSTATUS {
     unsafe {
         let device =
             call_unsafe_wdf_function_binding!(WdfDeviceWdmGetDeviceObject, (*globals).device);
-        for (layer, v6) in layers() {
+        let device = if makes("A-02-no-device") {
+            null_mut()
+        } else {
+            device
+        };
+        for place in places() {
+            if makes("A-03") && place.v6 {
+                continue;
+            }
+            let copied = makes("A-02-copied-key") && place.v6;
             let callout = FWPS_CALLOUT3 {
-                calloutKey: key(layer, v6),
-                flags: 0,
+                calloutKey: if copied {
+                    key(place.layer, false)
+                } else {
+                    place.key()
+                },
+                // None of the offloads, or packets come that may not be injected.
+                flags: if makes("A-10") {
+                    FWP_CALLOUT_FLAG_ALLOW_URO
+                } else {
+                    0
+                },
                 classifyFn: Some(classify::classify),
                 notifyFn: Some(classify::notify),
                 flowDeleteFn: None,
@@ -81,12 +137,32 @@ pub fn unregister() {
     unsafe {
         while (*globals).callout_count > 0 {
             let id = (*globals).callouts[(*globals).callout_count - 1];
-            while FwpsCalloutUnregisterById0(id) == STATUS_DEVICE_BUSY {
-                // A millisecond, relative.
-                let mut interval = LARGE_INTEGER { QuadPart: -10_000 };
-                let _slept = KeDelayExecutionThread(KERNEL_MODE, 0, &raw mut interval);
+            while FwpsCalloutUnregisterById0(id) == STATUS_DEVICE_BUSY && !makes("A-09") {
+                sleep_a_millisecond();
             }
             (*globals).callout_count -= 1;
+        }
+    }
+}
+
+/// Waits a little, at PASSIVE_LEVEL.
+pub fn sleep_a_millisecond() {
+    // Relative.
+    let mut interval = LARGE_INTEGER { QuadPart: -10_000 };
+    let _slept = unsafe { KeDelayExecutionThread(KERNEL_MODE, 0, &raw mut interval) };
+}
+
+/// Waits until notifyFn was told that every filter is gone, which nobody promises.
+pub fn wait_for_notifications() {
+    if makes("A-08-unbalanced") {
+        unsafe {
+            KeWaitForSingleObject(
+                (&raw mut (*globals()).no_filters).cast(),
+                _KWAIT_REASON::Executive,
+                KERNEL_MODE,
+                0,
+                null_mut(),
+            );
         }
     }
 }
@@ -96,7 +172,11 @@ pub fn add() -> NTSTATUS {
     let globals = globals();
     unsafe {
         let session = FWPM_SESSION0 {
-            flags: FWPM_SESSION_FLAG_DYNAMIC,
+            flags: if makes("O-28") {
+                0
+            } else {
+                FWPM_SESSION_FLAG_DYNAMIC
+            },
             ..Default::default()
         };
         let status = FwpmEngineOpen0(
@@ -141,20 +221,23 @@ fn add_objects() -> NTSTATUS {
             Ok(universal) => universal,
             Err(status) => return status,
         };
-        let sublayer = FWPM_SUBLAYER0 {
-            subLayerKey: SUBLAYER,
-            // below the sublayer in which IPsec's own callouts are.
-            weight: universal - 1,
-            ..Default::default()
-        };
-        let status = FwpmSubLayerAdd0(engine, &raw const sublayer, null_mut());
-        if status != STATUS_SUCCESS {
-            return status;
+        // below the sublayer in which IPsec's own callouts are.
+        for (key, below) in [(SUBLAYER, 1), (SECOND_SUBLAYER, 2)] {
+            let sublayer = FWPM_SUBLAYER0 {
+                subLayerKey: key,
+                weight: universal - below,
+                ..Default::default()
+            };
+            let status = FwpmSubLayerAdd0(engine, &raw const sublayer, null_mut());
+            if status != STATUS_SUCCESS {
+                return status;
+            }
         }
-        for (layer, v6) in layers() {
+        for place in places() {
+            let layer = layer_key(place.layer, place.v6);
             let callout = FWPM_CALLOUT0 {
-                calloutKey: key(layer, v6),
-                applicableLayer: layer_key(layer, v6),
+                calloutKey: place.key(),
+                applicableLayer: layer,
                 ..Default::default()
             };
             let status = FwpmCalloutAdd0(engine, &raw const callout, null_mut(), null_mut());
@@ -162,12 +245,17 @@ fn add_objects() -> NTSTATUS {
                 return status;
             }
             let mut filter = FWPM_FILTER0 {
-                layerKey: layer_key(layer, v6),
-                subLayerKey: SUBLAYER,
+                layerKey: layer,
+                subLayerKey: place.sublayer(),
+                flags: if (*globals()).setup.final_permit {
+                    FWPM_FILTER_FLAG_CLEAR_ACTION_RIGHT
+                } else {
+                    0
+                },
                 ..Default::default()
             };
             filter.action.r#type = FWP_ACTION_CALLOUT_TERMINATING;
-            filter.action.Anonymous.calloutKey = key(layer, v6);
+            filter.action.Anonymous.calloutKey = place.key();
             let status = FwpmFilterAdd0(engine, &raw const filter, null_mut(), null_mut());
             if status != STATUS_SUCCESS {
                 return status;

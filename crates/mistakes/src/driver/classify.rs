@@ -3,6 +3,7 @@
 use std::ffi::c_void;
 use std::ptr::null_mut;
 
+use wdk_sys_portable::ntddk::KeSetEvent;
 use wfp_sys::GUID;
 use wfp_sys::consts::*;
 use wfp_sys::fwps::*;
@@ -14,6 +15,7 @@ use super::ipsec;
 use super::pended;
 use super::queue;
 use super::queue::Packet;
+use crate::makes;
 
 /// What the driver makes of a packet.
 pub enum Plan {
@@ -32,6 +34,8 @@ pub struct Held {
     pub secure: bool,
     /// The classify is pended too.
     pub pend: bool,
+    /// The packet is on its way out.
+    pub outbound: bool,
 }
 
 /// classifyFn of every callout.
@@ -40,7 +44,7 @@ pub unsafe extern "system" fn classify(
     metadata: *const FWPS_INCOMING_METADATA_VALUES0,
     layer_data: *mut c_void,
     _classify_context: *const c_void,
-    _filter: *const FWPS_FILTER3,
+    filter: *const FWPS_FILTER3,
     _flow_context: u64,
     out: *mut FWPS_CLASSIFY_OUT0,
 ) {
@@ -48,11 +52,12 @@ pub unsafe extern "system" fn classify(
         values,
         metadata,
         list: layer_data.cast(),
+        filter,
         out,
     };
     // without the right the driver could only veto, which it never needs to.
-    if !asked.writable() {
-        return;
+    if !asked.writable() && !makes("KB979278") {
+        return asked.leave();
     }
     match plan(&asked) {
         Plan::Permit => asked.permit(),
@@ -63,10 +68,26 @@ pub unsafe extern "system" fn classify(
 
 /// notifyFn of every callout: filters may come and go.
 pub unsafe extern "system" fn notify(
-    _kind: FWPS_CALLOUT_NOTIFY_TYPE,
-    _key: *const GUID,
+    kind: FWPS_CALLOUT_NOTIFY_TYPE,
+    key: *const GUID,
     _filter: *mut FWPS_FILTER3,
 ) -> i32 {
+    let globals = globals();
+    unsafe {
+        match kind {
+            FWPS_CALLOUT_NOTIFY_ADD_FILTER => (*globals).filters += 1,
+            FWPS_CALLOUT_NOTIFY_DELETE_FILTER => {
+                if makes("A-08-null-key") {
+                    let _told = key.cast::<u32>().read_volatile();
+                }
+                (*globals).filters -= 1;
+                if (*globals).filters == 0 {
+                    KeSetEvent(&raw mut (*globals).no_filters, 0, 0);
+                }
+            }
+            _ => {}
+        }
+    }
     0
 }
 
@@ -119,7 +140,10 @@ fn outbound_transport(asked: &Asked) -> Plan {
     let raw = asked.flags() & FWP_CONDITION_FLAG_IS_RAW_ENDPOINT != 0;
     let told = asked.has(FWPS_METADATA_FIELD_TRANSPORT_HEADER_INCLUDE_HEADER);
     if can_be_held(asked) && (told || !raw) {
-        Plan::Hold(Held::default())
+        Plan::Hold(Held {
+            outbound: true,
+            ..Held::default()
+        })
     } else {
         by_policy(asked)
     }
@@ -127,8 +151,10 @@ fn outbound_transport(asked: &Asked) -> Plan {
 
 /// What the policy says of what cannot wait.
 pub fn by_policy(asked: &Asked) -> Plan {
-    let blocked = unsafe { (*globals()).setup.blocked_port };
-    if blocked.is_some() && asked.remote_port() == blocked {
+    let setup = unsafe { (*globals()).setup };
+    let port = setup.blocked_port.is_some() && asked.remote_port() == setup.blocked_port;
+    let local = setup.blocked_local.is_some() && asked.local_address() == setup.blocked_local;
+    if port || local {
         Plan::Block
     } else {
         Plan::Permit
@@ -137,7 +163,7 @@ pub fn by_policy(asked: &Asked) -> Plan {
 
 /// Whether the driver takes anything, and is told what it needs to give it back again.
 pub fn can_be_held(asked: &Asked) -> bool {
-    !queue::is_stopping()
+    (!queue::is_stopping() || makes("E-4"))
         && asked.protocol().is_some()
         && asked.local_address().is_some()
         && asked.remote_address().is_some()
@@ -176,7 +202,9 @@ fn hold(asked: &Asked, held: Held) {
             FwpsReferenceNetBufferList0(asked.list, 1);
             (*packet).list = asked.list;
         }
-        if held.pend {
+        if held.pend && makes("A-69") {
+            (*packet).pended = asked.metadata().completionHandle;
+        } else if held.pend {
             let status =
                 FwpsPendOperation0(asked.metadata().completionHandle, &raw mut (*packet).pended);
             if status != 0 {
@@ -184,11 +212,27 @@ fn hold(asked: &Asked, held: Held) {
                     FwpsDereferenceNetBufferList0((*packet).list, 0);
                 }
                 queue::free_packet(packet);
-                return asked.block();
+                return if makes("A-70-failed") {
+                    asked.absorb()
+                } else {
+                    asked.block()
+                };
             }
         }
+        let one_per_tuple = makes("A-77") || makes("E-8");
+        if one_per_tuple && queue::replace_pended(&*packet) {
+            if !(*packet).list.is_null() {
+                FwpsDereferenceNetBufferList0((*packet).list, 0);
+            }
+            queue::free_packet(packet);
+            return asked.absorb();
+        }
     }
-    asked.absorb();
+    if makes("A-70") {
+        asked.block();
+    } else {
+        asked.absorb();
+    }
     queue::enqueue(packet);
 }
 
@@ -205,9 +249,11 @@ fn describe(asked: &Asked, held: Held, packet: *mut Packet) -> bool {
     packet.local = asked.local_address().unwrap_or_default();
     packet.remote = asked.remote_address().unwrap_or_default();
     packet.remote_port = asked.remote_port().unwrap_or(0);
-    packet.secure = held.secure;
+    packet.local_port = asked.local_port().unwrap_or(0);
+    (packet.secure, packet.outbound) = (held.secure, held.outbound);
+    packet.values = asked.values;
     (packet.interface, packet.sub_interface) = asked.interface().unwrap_or_default();
-    if !asked.list.is_null() {
+    if !asked.list.is_null() || makes("A-20") {
         packet.data_offset = asked.data_offset();
     }
     if asked.has(FWPS_METADATA_FIELD_IP_HEADER_SIZE) {
@@ -216,17 +262,17 @@ fn describe(asked: &Asked, held: Held, packet: *mut Packet) -> bool {
     if asked.has(FWPS_METADATA_FIELD_TRANSPORT_HEADER_SIZE) {
         packet.transport_header = skipped(asked);
     }
-    if asked.has(FWPS_METADATA_FIELD_COMPARTMENT_ID) {
+    if asked.has(FWPS_METADATA_FIELD_COMPARTMENT_ID) || makes("A-13-compartment") {
         packet.compartment = metadata.compartmentId;
     }
-    if asked.has(FWPS_METADATA_FIELD_TRANSPORT_ENDPOINT_HANDLE) {
+    if asked.has(FWPS_METADATA_FIELD_TRANSPORT_ENDPOINT_HANDLE) || makes("A-13-endpoint") {
         packet.endpoint = metadata.transportEndpointHandle;
     }
     if asked.has(FWPS_METADATA_FIELD_REMOTE_SCOPE_ID) {
         packet.arguments.remoteScopeId = metadata.remoteScopeId;
     }
-    let control =
-        asked.has(FWPS_METADATA_FIELD_TRANSPORT_CONTROL_DATA) && metadata.controlDataLength > 0;
+    let told = asked.has(FWPS_METADATA_FIELD_TRANSPORT_CONTROL_DATA) || makes("A-13-control-data");
+    let control = told && metadata.controlDataLength > 0;
     if control {
         let copy = queue::copy_to_pool(metadata.controlData.cast(), metadata.controlDataLength);
         if copy.is_null() {

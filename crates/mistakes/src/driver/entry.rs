@@ -13,6 +13,7 @@ use super::fresh;
 use super::globals;
 use super::queue;
 use super::worker;
+use crate::makes;
 
 /// The entry point.
 ///
@@ -24,7 +25,6 @@ pub unsafe extern "system" fn driver_entry(
     path: *const UNICODE_STRING,
 ) -> NTSTATUS {
     let globals = fresh();
-    queue::initialize_list_head(unsafe { &raw mut (*globals).queue });
     let driver = match create_driver(object, path) {
         Ok(driver) => driver,
         Err(status) => return status,
@@ -53,6 +53,14 @@ unsafe extern "C" fn unload(_driver: WDFDRIVER) {
 /// What the callouts need comes before them; the filters, which bring packets, come last.
 fn start() -> NTSTATUS {
     unsafe {
+        ntddk::KeInitializeEvent(
+            &raw mut (*globals()).no_filters,
+            _EVENT_TYPE::NotificationEvent,
+            0,
+        );
+        if !queue::create() {
+            return STATUS_INSUFFICIENT_RESOURCES;
+        }
         let status = FwpsInjectionHandleCreate0(
             AF_UNSPEC,
             FWPS_INJECTION_TYPE_TRANSPORT,
@@ -80,13 +88,72 @@ fn stop() {
         (*globals).stopping = true;
         ntddk::KeReleaseSpinLock(&raw mut (*globals).lock, irql);
     }
-    callouts::remove();
-    callouts::unregister();
-    worker::stop();
+    wrong_order();
+    if !makes("A-11") && !makes("C-51-session") {
+        callouts::remove();
+    }
+    callouts::wait_for_notifications();
+    if !makes("O-24") && !makes("E-5") {
+        callouts::unregister();
+    }
+    if makes("npcap-341") {
+        destroy_injection_handle();
+    }
+    if !makes("C-51-thread") {
+        worker::stop();
+    }
+    drain_as_inspect_does();
+    let destroyed_before = makes("npcap-341") || makes("C-50-handle-first");
+    let forgotten = makes("A-06-handle") || makes("C-51-handle");
+    if !destroyed_before && !forgotten {
+        destroy_injection_handle();
+    }
+    if !makes("C-51-pool") {
+        queue::destroy();
+    }
+}
+
+fn destroy_injection_handle() {
+    let globals = globals();
     unsafe {
         if !(*globals).injection.is_null() {
             let _destroyed = FwpsInjectionHandleDestroy0((*globals).injection);
-            (*globals).injection = null_mut();
+            let kept = makes("npcap-341") || makes("C-50-handle-first");
+            if !kept {
+                (*globals).injection = null_mut();
+            }
+        }
+    }
+}
+
+/// What a mistaken driver does before its turn.
+fn wrong_order() {
+    if makes("C-50-device-first") {
+        unsafe { call_unsafe_wdf_function_binding!(WdfObjectDelete, (*globals()).device.cast()) };
+    }
+    if makes("C-50-filters-last") {
+        callouts::unregister();
+    }
+    if makes("C-50-state-first") {
+        queue::destroy();
+    }
+    if makes("C-50-handle-first") {
+        destroy_injection_handle();
+    }
+    if makes("E-4") {
+        worker::stop();
+    }
+    // Somebody has to say what is to become of each connection first.
+    while makes("portmaster-1908") && !queue::peek().is_null() {
+        callouts::sleep_a_millisecond();
+    }
+}
+
+/// The drain of Microsoft's inspect sample, which takes nothing off its list that came in (E-3).
+fn drain_as_inspect_does() {
+    while (makes("E-3") || makes("E-3-block")) && !queue::peek().is_null() {
+        if makes("E-3-block") {
+            super::inbound::drop_packet(queue::peek());
         }
     }
 }

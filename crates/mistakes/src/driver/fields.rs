@@ -6,6 +6,7 @@ use wfp_sys::layers;
 use wfp_sys::ndis::NET_BUFFER_LIST;
 
 use super::Layer;
+use crate::makes;
 
 /// One call of classifyFn.
 #[derive(Clone, Copy)]
@@ -16,6 +17,8 @@ pub struct Asked {
     pub metadata: *const FWPS_INCOMING_METADATA_VALUES0,
     /// The packet, or null.
     pub list: *mut NET_BUFFER_LIST,
+    /// The filter that asks.
+    pub filter: *const FWPS_FILTER3,
     /// The answer.
     pub out: *mut FWPS_CLASSIFY_OUT0,
 }
@@ -25,6 +28,7 @@ pub struct Places {
     protocol: u16,
     local_address: u16,
     remote_address: u16,
+    local_port: u16,
     remote_port: u16,
     interface: u16,
     sub_interface: u16,
@@ -38,6 +42,7 @@ macro_rules! places {
             protocol: layers::$layer::IP_PROTOCOL,
             local_address: layers::$layer::IP_LOCAL_ADDRESS,
             remote_address: layers::$layer::IP_REMOTE_ADDRESS,
+            local_port: layers::$layer::IP_LOCAL_PORT,
             remote_port: layers::$layer::IP_REMOTE_PORT,
             interface: layers::$layer::INTERFACE_INDEX,
             sub_interface: layers::$layer::SUB_INTERFACE_INDEX,
@@ -105,10 +110,14 @@ impl Asked {
         let mut address = [0; 16];
         unsafe {
             match value.r#type {
+                FWP_UINT32 if makes("A-21") || makes("A-21-rebuild") => {
+                    address[..4].copy_from_slice(&value.Anonymous.uint32.to_le_bytes());
+                }
                 FWP_UINT32 => {
                     address[..4].copy_from_slice(&value.Anonymous.uint32.to_be_bytes());
                 }
                 FWP_BYTE_ARRAY16_TYPE => address = (*value.Anonymous.byteArray16).byteArray16,
+                _ if makes("A-22") => address = (*value.Anonymous.byteArray16).byteArray16,
                 _ => return None,
             }
         }
@@ -129,6 +138,12 @@ impl Asked {
     /// The remote address, in network order.
     pub fn remote_address(&self) -> Option<[u8; 16]> {
         self.address(self.places().remote_address)
+    }
+
+    /// The local port.
+    pub fn local_port(&self) -> Option<u16> {
+        self.number(self.places().local_port)
+            .and_then(|port| u16::try_from(port).ok())
     }
 
     /// The remote port.
@@ -174,14 +189,42 @@ impl Asked {
 
     /// Lets others decide.
     pub fn permit(&self) {
-        unsafe { (*self.out).actionType = FWP_ACTION_PERMIT };
+        unsafe {
+            (*self.out).actionType = if makes("A-18") {
+                FWP_ACTION_CONTINUE
+            } else {
+                FWP_ACTION_PERMIT
+            };
+            if makes("A-17") {
+                (*self.out).flags |= FWPS_CLASSIFY_OUT_FLAG_ABSORB;
+            }
+            // where the filter says so, a permit is final.
+            let clears = u32::from((*self.filter).flags) & FWPS_FILTER_FLAG_CLEAR_ACTION_RIGHT != 0;
+            if clears && !makes("A-16-permit") {
+                (*self.out).rights &= !FWPS_RIGHT_ACTION_WRITE;
+            }
+        }
+    }
+
+    /// Leaves a decision that was made before as it is.
+    pub fn leave(&self) {
+        unsafe {
+            if makes("A-15") {
+                (*self.out).actionType = FWP_ACTION_CONTINUE;
+            }
+            if makes("A-15-toggle") {
+                (*self.out).rights ^= FWPS_RIGHT_ACTION_WRITE;
+            }
+        }
     }
 
     /// Blocks, finally.
     pub fn block(&self) {
         unsafe {
             (*self.out).actionType = FWP_ACTION_BLOCK;
-            (*self.out).rights &= !FWPS_RIGHT_ACTION_WRITE;
+            if !makes("A-16") && !makes("A-16-pend") {
+                (*self.out).rights &= !FWPS_RIGHT_ACTION_WRITE;
+            }
         }
     }
 
@@ -189,6 +232,15 @@ impl Asked {
     pub fn absorb(&self) {
         self.block();
         unsafe { (*self.out).flags |= FWPS_CLASSIFY_OUT_FLAG_ABSORB };
+    }
+
+    /// Whether the packet is on its way out. Where the layer does not tell, it is what the layer is of.
+    pub fn is_outbound(&self, usually: bool) -> bool {
+        if self.has(FWPS_METADATA_FIELD_PACKET_DIRECTION) {
+            self.metadata().packetDirection == FWP_DIRECTION_OUTBOUND
+        } else {
+            usually
+        }
     }
 
     /// Where the data of the packet begins.

@@ -10,6 +10,7 @@ use super::globals;
 use super::ipsec;
 use super::queue;
 use super::queue::Packet;
+use crate::makes;
 
 /// Injects an inbound packet, or drops it.
 pub fn reinject(packet: *mut Packet) {
@@ -24,14 +25,34 @@ pub fn reinject(packet: *mut Packet) {
     unsafe {
         if !(*packet).pended.is_null() {
             // with the very clone that is injected next.
-            FwpsCompleteOperation0((*packet).pended, clone);
-            (*packet).pended = null_mut();
+            FwpsCompleteOperation0((*packet).pended, completed_with(packet, clone));
+            if !makes("E-11") {
+                (*packet).pended = null_mut();
+            }
         }
         if inject(packet, clone) != 0 {
             FwpsFreeCloneNetBufferList0(clone, 0);
             drop_packet(packet);
         }
     }
+}
+
+/// What an accept is completed with: the clone.
+fn completed_with(packet: *mut Packet, clone: *mut NET_BUFFER_LIST) -> *mut NET_BUFFER_LIST {
+    let list = unsafe { (*packet).list };
+    if makes("A-74") {
+        return list;
+    }
+    if makes("A-74-another") {
+        let mut another = null_mut();
+        let status = unsafe {
+            FwpsAllocateCloneNetBufferList0(list, null_mut(), null_mut(), 0, &raw mut another)
+        };
+        if status == 0 {
+            return another;
+        }
+    }
+    clone
 }
 
 /// The injection itself. Once it has been accepted, clone and packet are the completion's.
@@ -56,7 +77,7 @@ pub fn inject(packet: *mut Packet, clone: *mut NET_BUFFER_LIST) -> i32 {
 /// Gives up a packet: denies the accept, if one was pended, and returns the original to the stack.
 pub fn drop_packet(packet: *mut Packet) {
     unsafe {
-        if !(*packet).pended.is_null() {
+        if !(*packet).pended.is_null() && !makes("fort-dropped-pends") {
             FwpsCompleteOperation0((*packet).pended, null_mut());
         }
         if !(*packet).list.is_null() {

@@ -59,6 +59,14 @@ pub struct Setup {
     pub layers: &'static [Layer],
     /// The policy: what has this port at the remote end is blocked.
     pub blocked_port: Option<u16>,
+    /// The policy, too: what has this address at the host's end is blocked.
+    pub blocked_local: Option<[u8; 16]>,
+    /// Nobody answers for the policy: what is held waits until the driver is unloaded.
+    pub undecided: bool,
+    /// The driver filters a second time, in a sublayer below its first.
+    pub twice: bool,
+    /// Its filters make a permit final (FWPM_FILTER_FLAG_CLEAR_ACTION_RIGHT, A-16).
+    pub final_permit: bool,
 }
 
 impl Setup {
@@ -67,6 +75,18 @@ impl Setup {
         Self {
             layers,
             blocked_port: None,
+            blocked_local: None,
+            undecided: false,
+            twice: false,
+            final_permit: false,
+        }
+    }
+
+    /// The same, with nobody there to answer for the policy.
+    pub const fn undecided(self) -> Self {
+        Self {
+            undecided: true,
+            ..self
         }
     }
 }
@@ -78,6 +98,8 @@ pub struct Decision {
     pub endpoint: u64,
     /// What was decided.
     pub permit: bool,
+    /// The connect itself, which stays the worker's.
+    pub packet: *mut queue::Packet,
 }
 
 /// The driver's globals.
@@ -100,14 +122,18 @@ pub struct Globals {
     pub event: KEVENT,
     /// Guards what follows.
     pub lock: KSPIN_LOCK,
-    /// Packets that wait for the worker.
-    pub queue: ListEntry,
+    /// The head of the packets that wait for the worker, in pool; null if there is none.
+    pub queue: *mut ListEntry,
     /// Nothing is taken any more.
     pub stopping: bool,
     /// The worker is to end when the queue is empty.
     pub ending: bool,
     /// The decision about the connect that is being completed.
     pub decision: Option<Decision>,
+    /// Filters that name the callouts, as notifyFn is told.
+    pub filters: u32,
+    /// Signalled when there is none left, as far as notifyFn is told.
+    pub no_filters: KEVENT,
 }
 
 thread_local! {
@@ -136,10 +162,12 @@ fn fresh() -> *mut Globals {
             worker: std::ptr::null_mut(),
             event: KEVENT::default(),
             lock: 0,
-            queue: ListEntry::unlinked(),
+            queue: std::ptr::null_mut(),
             stopping: false,
             ending: false,
             decision: None,
+            filters: 0,
+            no_filters: KEVENT::default(),
         });
     });
     globals()

@@ -5,12 +5,14 @@ use std::ptr::null_mut;
 use wdk_sys_portable::POOL_FLAG_NON_PAGED;
 use wdk_sys_portable::ntddk::*;
 use wfp_sys::HANDLE;
+use wfp_sys::fwps::FWPS_INCOMING_VALUES0;
 use wfp_sys::fwps::FWPS_TRANSPORT_SEND_PARAMS0;
 use wfp_sys::ndis::NET_BUFFER_LIST;
 
 use super::Layer;
 use super::TAG;
 use super::globals;
+use crate::makes;
 
 /// A node of a doubly linked list, or its head (LIST_ENTRY of ntdef.h).
 #[repr(C)]
@@ -19,16 +21,6 @@ pub struct ListEntry {
     pub flink: *mut ListEntry,
     /// The one before; of a head, the last.
     pub blink: *mut ListEntry,
-}
-
-impl ListEntry {
-    /// In no list.
-    pub const fn unlinked() -> Self {
-        Self {
-            flink: null_mut(),
-            blink: null_mut(),
-        }
-    }
 }
 
 /// Makes a head with nothing behind it.
@@ -73,6 +65,10 @@ pub struct Packet {
     pub link: ListEntry,
     /// Where it was taken.
     pub layer: Layer,
+    /// It is on its way out.
+    pub outbound: bool,
+    /// What a mistaken driver keeps of its classify's arguments.
+    pub values: *const FWPS_INCOMING_VALUES0,
     /// The referenced original; null where there is none.
     pub list: *mut NET_BUFFER_LIST,
     /// The pended operation; null where nothing was pended.
@@ -87,6 +83,8 @@ pub struct Packet {
     pub remote: [u8; 16],
     /// The remote port, in host order.
     pub remote_port: u16,
+    /// The local port, in host order.
+    pub local_port: u16,
     /// Where the data began when the packet was taken.
     pub data_offset: u32,
     /// From the IP header to the transport header, IPsec's included.
@@ -109,6 +107,32 @@ pub struct Packet {
     pub raw_header_length: u32,
     /// The arguments of a send injection, which live as long as the packet does.
     pub arguments: FWPS_TRANSPORT_SEND_PARAMS0,
+}
+
+/// Makes the queue. False if there is no memory.
+pub fn create() -> bool {
+    unsafe {
+        let head = ExAllocatePool2(POOL_FLAG_NON_PAGED, size_of::<ListEntry>() as u64, TAG);
+        if head.is_null() {
+            return false;
+        }
+        initialize_list_head(head.cast());
+        (*globals()).queue = head.cast();
+    }
+    true
+}
+
+/// Takes the queue's memory back, when nobody can come any more.
+pub fn destroy() {
+    let globals = globals();
+    unsafe {
+        if !(*globals).queue.is_null() {
+            ExFreePoolWithTag((*globals).queue.cast(), TAG);
+            if !makes("C-50-state-first") {
+                (*globals).queue = null_mut();
+            }
+        }
+    }
 }
 
 /// Takes memory for a packet; null if there is none. All of it is zero.
@@ -146,7 +170,13 @@ pub fn enqueue(packet: *mut Packet) {
     let globals = globals();
     unsafe {
         let irql = KeAcquireSpinLockRaiseToDpc(&raw mut (*globals).lock);
-        insert_tail_list(&raw mut (*globals).queue, &raw mut (*packet).link);
+        let queue = (*globals).queue;
+        if makes("A-19") && !is_list_empty(queue) {
+            // The lists are their own queue.
+            let last = (*queue).blink.cast::<Packet>();
+            (*(*last).list).Next = (*packet).list;
+        }
+        insert_tail_list(queue, &raw mut (*packet).link);
         KeReleaseSpinLock(&raw mut (*globals).lock, irql);
         KeSetEvent(&raw mut (*globals).event, 0, 0);
     }
@@ -157,14 +187,52 @@ pub fn dequeue() -> *mut Packet {
     let globals = globals();
     unsafe {
         let irql = KeAcquireSpinLockRaiseToDpc(&raw mut (*globals).lock);
-        let queue = &raw mut (*globals).queue;
-        let packet = if is_list_empty(queue) {
+        let queue = (*globals).queue;
+        let packet = if is_list_empty(queue) && !makes("E-2") {
             null_mut()
         } else {
             remove_head_list(queue).cast()
         };
         KeReleaseSpinLock(&raw mut (*globals).lock, irql);
         packet
+    }
+}
+
+/// The oldest packet, which stays where it is; null if there is none.
+pub fn peek() -> *mut Packet {
+    let globals = globals();
+    unsafe {
+        let irql = KeAcquireSpinLockRaiseToDpc(&raw mut (*globals).lock);
+        let queue = (*globals).queue;
+        let packet = if is_list_empty(queue) {
+            null_mut()
+        } else {
+            (*queue).flink.cast()
+        };
+        KeReleaseSpinLock(&raw mut (*globals).lock, irql);
+        packet
+    }
+}
+
+/// Gives a waiting connection of the same addresses and ports the pended operation of another, and says whether there is one.
+pub fn replace_pended(other: &Packet) -> bool {
+    let globals = globals();
+    unsafe {
+        let irql = KeAcquireSpinLockRaiseToDpc(&raw mut (*globals).lock);
+        let queue = (*globals).queue;
+        let mut node = (*queue).flink;
+        let mut found = false;
+        while node != queue && !found {
+            let packet = &mut *node.cast::<Packet>();
+            found = (packet.local, packet.local_port) == (other.local, other.local_port)
+                && (packet.remote, packet.remote_port) == (other.remote, other.remote_port);
+            if found {
+                packet.pended = other.pended;
+            }
+            node = packet.link.flink;
+        }
+        KeReleaseSpinLock(&raw mut (*globals).lock, irql);
+        found
     }
 }
 

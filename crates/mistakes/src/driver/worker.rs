@@ -4,6 +4,9 @@ use std::ffi::c_void;
 use std::ptr::null_mut;
 
 use wdk_sys_portable::*;
+use wfp_sys::fwps::FwpsCompleteOperation0;
+use wfp_sys::fwps::FwpsPendOperation0;
+use wfp_sys::layers;
 
 use super::Layer;
 use super::globals;
@@ -12,6 +15,7 @@ use super::outbound;
 use super::pended;
 use super::queue;
 use super::queue::Packet;
+use crate::makes;
 
 /// `KernelMode`.
 pub const KERNEL_MODE: i8 = 0;
@@ -52,12 +56,16 @@ pub fn start() -> NTSTATUS {
             &raw mut (*globals).worker,
             null_mut(),
         );
-        if status != STATUS_SUCCESS {
+        if status != STATUS_SUCCESS && !makes("E-10") {
             tell_to_end();
             let _ended = ntddk::ZwWaitForSingleObject(handle, 0, null_mut());
         }
         let _closed = ntddk::ZwClose(handle);
-        status
+        if makes("E-10") {
+            STATUS_SUCCESS
+        } else {
+            status
+        }
     }
 }
 
@@ -65,7 +73,7 @@ pub fn start() -> NTSTATUS {
 pub fn stop() {
     let globals = globals();
     unsafe {
-        if (*globals).worker.is_null() {
+        if (*globals).worker.is_null() && !makes("E-10") {
             return;
         }
         tell_to_end();
@@ -102,6 +110,8 @@ fn is_ending() -> bool {
 }
 
 unsafe extern "C" fn run(_context: *mut c_void) {
+    // What was found last, of which nothing may be left in the next round.
+    let mut found: wfp_sys::HANDLE = null_mut();
     loop {
         unsafe {
             ntddk::KeWaitForSingleObject(
@@ -114,11 +124,16 @@ unsafe extern "C" fn run(_context: *mut c_void) {
         }
         // Looked at before the queue: what came in before the end was told is ended too.
         let ending = is_ending();
-        loop {
+        let decides = ending || !unsafe { (*globals()).setup.undecided };
+        while decides && !leaves_queue() {
             let packet = queue::dequeue();
             if packet.is_null() {
+                if makes("E-1") && !found.is_null() {
+                    unsafe { FwpsCompleteOperation0(found, null_mut()) };
+                }
                 break;
             }
+            found = unsafe { (*packet).pended };
             end(packet);
         }
         if ending {
@@ -130,8 +145,25 @@ unsafe extern "C" fn run(_context: *mut c_void) {
     }
 }
 
+/// The unload routine ends what waits, and not the worker.
+fn leaves_queue() -> bool {
+    makes("E-3") || makes("E-3-block")
+}
+
 /// Ends one packet or connection as the policy says.
-fn end(packet: *mut Packet) {
+pub fn end(packet: *mut Packet) {
+    unsafe {
+        if makes("A-12") {
+            (*packet).layer = match (*(*packet).values).layerId {
+                layers::FWPS_LAYER_OUTBOUND_TRANSPORT_V4 => Layer::OutboundTransport,
+                _ => (*packet).layer,
+            };
+        }
+        if makes("A-69") {
+            let handle = (*packet).pended;
+            let _status = FwpsPendOperation0(handle, &raw mut (*packet).pended);
+        }
+    }
     let (layer, permit) = unsafe {
         let blocked = (*globals()).setup.blocked_port;
         ((*packet).layer, blocked != Some((*packet).remote_port))

@@ -20,13 +20,17 @@ pub type Leaks = BTreeMap<&'static str, u64>;
 /// Everything found.
 pub(super) struct Found {
     pool: Vec<Block>,
-    /// Net buffer lists with their references, and whether each is a clone.
-    lists: Vec<(ObjectId, u32, bool)>,
-    pended: Vec<ObjectId>,
+    /// Net buffer lists with their references, whether each is a clone, and whether it was taken when unload had begun.
+    lists: Vec<(ObjectId, u32, bool, bool)>,
+    /// Pended operations, with the rule that leaving each breaks.
+    pended: Vec<(ObjectId, &'static str)>,
     injection_handles: usize,
     injections: usize,
-    callouts: usize,
+    /// Of each registered callout, whether unregistering it was answered with STATUS_DEVICE_BUSY, and whether it is in a classify.
+    callouts: Vec<(bool, bool)>,
     filter_objects: usize,
+    /// Objects of the filter engine that no session takes with it, and filters among them without a callout.
+    stranded: (usize, usize),
     sessions: (usize, usize, usize),
     subscriptions: usize,
     threads: Vec<ThreadId>,
@@ -98,6 +102,7 @@ pub(super) fn find(kernel: &Kernel, open: Vec<ObjectId>) -> Found {
         injections: kernel.fwp.pending_injections(),
         callouts: kernel.fwp.registered_callouts(),
         filter_objects: kernel.fwp.added_objects(),
+        stranded: kernel.fwp.stranded_objects(),
         sessions: kernel.fwp.open_management(),
         subscriptions: kernel.fwp.subscriptions(),
         threads: kernel.nt.threads(kernel),
@@ -129,7 +134,7 @@ impl Found {
             ("pended_operation", self.pended.len() as u64),
             ("injection_handle", self.injection_handles as u64),
             ("injection", self.injections as u64),
-            ("callout", self.callouts as u64),
+            ("callout", self.callouts.len() as u64),
             ("filter_object", self.filter_objects as u64),
             ("engine_session", (sessions + enumerations + memory) as u64),
             ("bfe_subscription", self.subscriptions as u64),
@@ -149,59 +154,73 @@ impl Found {
     }
 }
 
-/// Records a violation for each kind. Gives the one for threads that still run back, because the machine cannot go on
-/// after it.
-pub(super) fn report(kernel: &Kernel, found: &Found, when: &str, driver: u64) -> Option<Violation> {
+/// Records a violation for each kind, and for each rule that it breaks. `entering`: it is DriverEntry that failed. Gives the violation for
+/// what still runs in the driver back, because the machine cannot go on after it.
+pub(super) fn report(
+    kernel: &Kernel,
+    found: &Found,
+    when: &str,
+    driver: u64,
+    entering: bool,
+) -> Option<Violation> {
     let counts = found.counts();
     let count = |kind: &str| counts.get(kind).copied().unwrap_or(0);
-    let about = |violation: Violation, object: Option<ObjectId>| match object {
-        Some(object) => violation.about(kernel, object),
-        None => violation,
+    let rule = |rule| if entering { "C-51" } else { rule };
+    let record = |violation: Violation, object: Option<ObjectId>| {
+        kernel.record(match object {
+            Some(object) => violation.about(kernel, object),
+            None => violation,
+        });
+    };
+    let contract = |rule, count: u64, what: &str, object| {
+        let summary = format!("{when} with {count} {what}");
+        let violation = Violation::contract(kernel, rule, [driver, count, 0, 0], summary)
+            .with_arguments(kernel, ["the driver object", "how many", "", ""]);
+        record(violation, object);
     };
 
-    if !found.pool.is_empty() {
+    let blocks = found.pool.iter().map(|block| {
+        let broken = kernel.fwp.leak_rule(block.object).unwrap_or("C-62");
+        (rule(broken), block)
+    });
+    for (rule, blocks) in by_rule(blocks) {
         let summary = format!(
             "{when} with {} pool blocks not freed:{}",
-            found.pool.len(),
-            told(kernel, &found.pool)
+            blocks.len(),
+            told(kernel, &blocks)
         );
-        let violation = Violation::verifier(
-            kernel,
-            0x62,
-            [driver, 0, found.pool.len() as u64],
-            summary,
-            "C-62",
+        let parameters = [driver, 0, blocks.len() as u64];
+        record(
+            Violation::verifier(kernel, 0x62, parameters, summary, rule),
+            blocks.first().map(|block| block.object),
         );
-        kernel.record(about(
-            violation,
-            found.pool.first().map(|block| block.object),
-        ));
+    }
+
+    let references = found.lists.iter().filter(|list| list.1 > 0).map(|list| {
+        let broken = if list.3 { "C-50" } else { "A-28" };
+        (rule(broken), (list.0, u64::from(list.1)))
+    });
+    for (rule, lists) in by_rule(references) {
+        let what = "references on net buffer lists not given back";
+        let sum = lists.iter().map(|list| list.1).sum();
+        contract(rule, sum, what, lists.first().map(|list| list.0));
+    }
+    let pended = found
+        .pended
+        .iter()
+        .map(|&(object, broken)| (rule(broken), object));
+    for (rule, objects) in by_rule(pended) {
+        let what = "pended operations not completed";
+        contract(rule, objects.len() as u64, what, objects.first().copied());
     }
 
     // Kind, rule, what it reads as, and the first object of the kind.
-    let referenced = found
-        .lists
-        .iter()
-        .find(|list| list.1 > 0)
-        .map(|list| list.0);
-    let contract = [
-        (
-            "nbl_reference",
-            "A-28",
-            "references on net buffer lists not given back",
-            referenced,
-        ),
+    let others = [
         (
             "clone",
             "A-39",
             "cloned net buffer lists not freed",
             found.clones().next(),
-        ),
-        (
-            "pended_operation",
-            "A-71",
-            "pended operations not completed",
-            found.pended.first().copied(),
         ),
         (
             "injection_handle",
@@ -216,12 +235,6 @@ pub(super) fn report(kernel: &Kernel, found: &Found, when: &str, driver: u64) ->
             None,
         ),
         (
-            "filter_object",
-            "A-11",
-            "providers, sublayers, callouts and filters still in the filter engine",
-            None,
-        ),
-        (
             "engine_session",
             "A-11",
             "sessions, enumerations and returned objects of the filter engine not given back",
@@ -233,15 +246,8 @@ pub(super) fn report(kernel: &Kernel, found: &Found, when: &str, driver: u64) ->
             "thread objects still held by reference or handle",
             found.thread_objects.first().copied(),
         ),
-        (
-            "wdf_object",
-            "D-02",
-            "framework objects not finished with: a WDFDEVICE_INIT neither freed nor made a device of, a control device neither \
-             finished nor deleted, a WDFKEY not closed",
-            found.wdf_objects.first().copied(),
-        ),
     ];
-    let others = found.others.iter().map(|kept| {
+    let kept = found.others.iter().map(|kept| {
         (
             kept.kind,
             kept.rule,
@@ -249,37 +255,65 @@ pub(super) fn report(kernel: &Kernel, found: &Found, when: &str, driver: u64) ->
             kept.objects.first().copied(),
         )
     });
-    for (kind, rule, what, object) in contract.into_iter().chain(others) {
+    for (kind, broken, what, object) in others.into_iter().chain(kept) {
         if count(kind) > 0 {
-            let summary = format!("{when} with {} {what}", count(kind));
-            let parameters = [driver, count(kind), 0, 0];
-            let violation = Violation::contract(kernel, rule, parameters, summary)
-                .with_arguments(kernel, ["the driver object", "how many", "", ""]);
-            kernel.record(about(violation, object));
+            contract(rule(broken), count(kind), what, object);
+        }
+    }
+    if count("wdf_object") > 0 {
+        let what = "framework objects not finished with: a WDFDEVICE_INIT neither freed nor made a device of, a control device \
+                    neither finished nor deleted, a WDFKEY not closed";
+        contract(
+            "D-02",
+            count("wdf_object"),
+            what,
+            found.wdf_objects.first().copied(),
+        );
+    }
+    match found.stranded {
+        (0, _) => {}
+        (objects, 0) => {
+            let what = "providers, sublayers, callouts and filters still in the filter engine";
+            contract(rule("A-11"), objects as u64, what, None);
+        }
+        (objects, orphans) => {
+            let what = format!(
+                "objects still in the filter engine, {orphans} of them filters whose callout is gone: they block all that they match"
+            );
+            contract(rule("A-03"), objects as u64, &what, None);
         }
     }
 
     // Windows goes on until it next calls, and stops then; with the driver gone here, that is certain to come.
-    for (kind, what) in [
-        ("callout", "callouts registered"),
-        (
-            "bfe_subscription",
-            "subscriptions to the filter engine's state",
-        ),
-    ] {
-        if count(kind) > 0 {
-            kernel.record(unloaded(
-                kernel,
-                "A-06",
-                driver,
-                format!("{when} with {} {what}", count(kind)),
-            ));
+    let callouts = found.callouts.iter().map(|&(busy, _)| {
+        let broken = if busy { "A-09" } else { "A-06" };
+        (rule(broken), busy)
+    });
+    for (rule, callouts) in by_rule(callouts) {
+        let again = if callouts.first() == Some(&true) {
+            "; unregistering them was answered with STATUS_DEVICE_BUSY and not tried again"
+        } else {
+            ""
+        };
+        let summary = format!("{when} with {} callouts registered{again}", callouts.len());
+        let violation = unloaded(kernel, rule, driver, summary);
+        if found.callouts.iter().any(|&(_, classifies)| classifies) {
+            // It has come already: the call returns into an image that is gone.
+            return Some(violation);
         }
+        kernel.record(violation);
+    }
+    if found.subscriptions > 0 {
+        let summary = format!(
+            "{when} with {} subscriptions to the filter engine's state",
+            found.subscriptions
+        );
+        kernel.record(unloaded(kernel, rule("A-06"), driver, summary));
     }
     (!found.threads.is_empty()).then(|| {
         unloaded(
             kernel,
-            "C-04",
+            rule("C-04"),
             driver,
             format!(
                 "{when} with {} of its threads still running",
@@ -287,6 +321,15 @@ pub(super) fn report(kernel: &Kernel, found: &Found, when: &str, driver: u64) ->
             ),
         )
     })
+}
+
+/// What was found, by the rule that leaving it breaks.
+fn by_rule<T>(found: impl Iterator<Item = (&'static str, T)>) -> BTreeMap<&'static str, Vec<T>> {
+    let mut rules: BTreeMap<&'static str, Vec<T>> = BTreeMap::new();
+    for (rule, one) in found {
+        rules.entry(rule).or_default().push(one);
+    }
+    rules
 }
 
 fn unloaded(kernel: &Kernel, rule: &'static str, driver: u64, summary: String) -> Violation {
@@ -300,7 +343,7 @@ fn unloaded(kernel: &Kernel, rule: &'static str, driver: u64, summary: String) -
 }
 
 /// The blocks by tag, and the first few of them.
-fn told(kernel: &Kernel, pool: &[Block]) -> String {
+fn told(kernel: &Kernel, pool: &[&Block]) -> String {
     let mut tags: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     for block in pool {
         let entry = tags.entry(block.purpose.to_string()).or_default();

@@ -231,6 +231,16 @@ impl Machine {
     }
 }
 
+/// Whether a driver is there, from DriverEntry to the end of its unload routine.
+pub(crate) fn is_present(kernel: &Kernel) -> bool {
+    !matches!(kernel.wdf.life.stage.get(), Stage::None | Stage::Gone)
+}
+
+/// Whether DriverEntry runs.
+pub(crate) fn is_entering(kernel: &Kernel) -> bool {
+    kernel.wdf.life.stage.get() == Stage::Entering
+}
+
 /// Stops the machine if there is no driver any more: `address` is code of an image that is gone. Every call of a
 /// driver's function passes here.
 pub(crate) fn require_loaded(kernel: &Kernel, address: usize) {
@@ -295,8 +305,10 @@ fn unload(kernel: &Kernel) -> Leaks {
         return Leaks::new();
     }
     life.stage.set(Stage::Unloading);
+    kernel.set_unloading(true);
     call_driver!(kernel, routine, fn(PDRIVER_OBJECT), object);
     crate::wdf::after_callback(kernel, "the unload routine", irql::PASSIVE);
+    kernel.set_unloading(false);
     take_image_away(kernel, "the driver was unloaded")
 }
 
@@ -306,7 +318,9 @@ fn take_image_away(kernel: &Kernel, when: &str) -> Leaks {
     let open = crate::wdf::left_open(kernel);
     crate::wdf::unbind(kernel);
     let found = leaks::find(kernel, open);
-    let threads = leaks::report(kernel, &found, when, life.object.get() as u64);
+    // Nobody else undoes what a DriverEntry did that fails (C-51).
+    let entered = life.stage.get() == Stage::Entering;
+    let threads = leaks::report(kernel, &found, when, life.object.get() as u64, entered);
     for address in crate::nt::image_data_addresses(kernel) {
         crate::nt::free_blocks(kernel, &[address], "gone with the driver's image");
     }
@@ -319,7 +333,7 @@ fn take_image_away(kernel: &Kernel, when: &str) -> Leaks {
         image.take_away();
     }
     if let Some(violation) = threads {
-        // Such a thread cannot be stopped, and its next instruction is one of an image that is gone.
+        // What still runs in the driver cannot be stopped, and its next instruction is one of an image that is gone.
         kernel.bug_check(violation);
     }
     found.counts()

@@ -18,11 +18,15 @@ use super::pend::Continuation;
 use crate::exports::call_driver;
 use crate::machine::Kernel;
 use crate::machine::ThreadId;
+use crate::stack::flow;
+use crate::verifier::ObjectId;
 use crate::verifier::Violation;
 
 /// What the stack wants to know.
 pub(crate) struct Classification<'a> {
     pub layer: u16,
+    /// Whose connection or packet it is about.
+    pub connection: flow::Key,
     /// Fixed values by field index.
     pub values: &'a [Value],
     pub metadata: Metadata,
@@ -62,8 +66,15 @@ pub(super) struct Frame {
     pub thread: ThreadId,
     pub list: usize,
     pub security: FWPS_PACKET_LIST_INFORMATION0,
-    /// Whether the callout pended it.
-    pub pended: bool,
+    pub layer: u16,
+    /// The operation that the callout pended.
+    pub pended: Option<usize>,
+    /// Why pending failed, if it was tried and did.
+    pub pend_failed: Option<i32>,
+    /// Whether the callout referenced the packet to modify it (A-16).
+    pub modifies: bool,
+    /// Pool that the callout allocated in it.
+    pub blocks: Vec<ObjectId>,
 }
 
 /// Asks every filter at the layer, sublayer by sublayer.
@@ -78,7 +89,13 @@ pub(crate) fn classify(kernel: &Kernel, mut request: Classification<'_>) -> Outc
         return outcome;
     }
     let completion = request.pendable.take().map(|continuation| {
-        super::pend::offer(kernel, request.layer, request.reauthorize, continuation)
+        super::pend::offer(
+            kernel,
+            request.layer,
+            request.connection,
+            request.reauthorize,
+            continuation,
+        )
     });
     if let Some(handle) = completion {
         request
@@ -87,7 +104,10 @@ pub(crate) fn classify(kernel: &Kernel, mut request: Classification<'_>) -> Outc
         request.metadata.values.completionHandle = handle as *mut _;
     }
     // Hard decisions are final: the right to write is gone for whoever comes later.
-    let mut writable = true;
+    let mut writable = !(request.reauthorize && kernel.config.reauthorize_without_right);
+    if request.reauthorize {
+        kernel.fwp.reauthorizes(kernel.running().id, writable);
+    }
     for (weight, filters) in by_sublayer(kernel, request.layer) {
         let Some(answer) = ask_sublayer(
             kernel,
@@ -190,11 +210,10 @@ fn ask_sublayer(
             if matches!(filter.action, FilterAction::Inspection(_)) {
                 continue;
             }
-            return plain(if permit {
-                Action::Permit
-            } else {
-                Action::Block
-            });
+            if permit {
+                return plain(Action::Permit);
+            }
+            stranded(kernel, request.layer, filter, key)
         };
         *callouts += 1;
         if let Some(answer) = ask_callout(kernel, request, filter, weight, writable, so_far, asked)
@@ -203,6 +222,23 @@ fn ask_sublayer(
         }
     }
     None
+}
+
+/// A filter blocks what it matches because its callout is not registered: the machine is without network, and its driver has no say.
+fn stranded(kernel: &Kernel, layer: u16, filter: &Filter, callout: super::objects::Key) -> ! {
+    let summary = format!(
+        "filter {:#x} blocks what it matches: its callout {callout} is not registered, and it does not say \
+         FWPM_FILTER_FLAG_PERMIT_IF_CALLOUT_UNREGISTERED",
+        filter.id
+    );
+    let parameters = [filter.id, u64::from(layer), 0, 0];
+    // In an unload it is the order that is wrong: the filters go first.
+    let rule = if kernel.unloading().is_some() {
+        "C-50"
+    } else {
+        "A-03"
+    };
+    kernel.bug_check(Violation::contract(kernel, rule, parameters, summary))
 }
 
 fn matches(condition: &Condition, values: &[Value]) -> bool {
@@ -290,20 +326,7 @@ fn ask_callout(
         version,
     } = asked;
     let terminating = matches!(filter.action, FilterAction::Terminating(_));
-    let kind = match filter.action {
-        FilterAction::Terminating(_) => consts::FWP_ACTION_CALLOUT_TERMINATING,
-        FilterAction::Inspection(_) => consts::FWP_ACTION_CALLOUT_INSPECTION,
-        _ => consts::FWP_ACTION_CALLOUT_UNKNOWN,
-    };
-    let mut run_time = FWPS_FILTER3 {
-        filterId: filter.id,
-        subLayerWeight: weight,
-        context: filter.context,
-        ..Default::default()
-    };
-    run_time.flags = (filter.flags & 0xFFFF) as u16;
-    run_time.action.r#type = kind;
-    run_time.action.calloutId = id;
+    let run_time = super::notify::run_time_filter(filter, weight, id);
     let before = FWPS_CLASSIFY_OUT0 {
         actionType: if writable {
             consts::FWP_ACTION_CONTINUE
@@ -333,7 +356,11 @@ fn ask_callout(
         thread: thread.id,
         list: request.list as usize,
         security: request.security,
-        pended: false,
+        layer: request.layer,
+        pended: None,
+        pend_failed: None,
+        modifies: false,
+        blocks: Vec::new(),
     });
     kernel.fwp.set_in_progress(id, 1);
     let untouched = Untouched::look(kernel, request.list);
@@ -389,28 +416,41 @@ fn ask_callout(
     let after = unsafe { out.read() };
     laid.take_away(kernel);
     let frame = kernel.fwp.pop_frame(thread.id);
-    check_return(
-        kernel,
-        request,
-        filter.action,
-        &untouched,
-        &before,
-        &after,
-        frame.pended,
-    );
+    let left = super::answer::Left {
+        filter,
+        before: &before,
+        after: &after,
+        frame: &frame,
+    };
+    left.check(kernel, request);
+    check_return(kernel, request, &untouched);
+    if kernel.unloading().is_some() {
+        let mut strayed = kernel.fwp.strayed.borrow_mut();
+        strayed.extend(frame.blocks.iter().map(|&block| (block, "C-50")));
+        drop(strayed);
+        if let Some(pended) = frame.pended {
+            kernel.fwp.note_late(pended);
+        }
+        kernel
+            .ndis
+            .with_mut(request.list, |list| list.taken_late = true);
+    } else if let Some(pended) = frame.pended {
+        kernel.fwp.keep_blocks(pended, frame.blocks);
+    }
+    let pended = frame.pended.is_some();
 
     let absorbed = after.flags & consts::FWPS_CLASSIFY_OUT_FLAG_ABSORB != 0;
     let right_left = after.rights & consts::FWPS_RIGHT_ACTION_WRITE != 0;
     match after.actionType {
         consts::FWP_ACTION_BLOCK
-            if writable || frame.pended || before.actionType != consts::FWP_ACTION_BLOCK =>
+            if writable || pended || before.actionType != consts::FWP_ACTION_BLOCK =>
         {
             Some(Answer {
                 action: Action::Block,
                 by_callout: true,
                 hard: !right_left || writable,
                 absorbed,
-                pended: frame.pended,
+                pended,
             })
         }
         consts::FWP_ACTION_PERMIT if writable => Some(Answer {
@@ -427,38 +467,25 @@ fn ask_callout(
             by_callout: true,
             hard: true,
             absorbed: false,
-            pended: frame.pended,
+            pended,
         }),
         _ => None,
     }
 }
 
-/// The rules for what a callout leaves behind when it returns.
-fn check_return(
-    kernel: &Kernel,
-    request: &Classification<'_>,
-    asked: FilterAction,
-    untouched: &Untouched,
-    before: &FWPS_CLASSIFY_OUT0,
-    after: &FWPS_CLASSIFY_OUT0,
-    pended: bool,
-) {
-    let block = after.actionType == consts::FWP_ACTION_BLOCK;
-    let absorb = after.flags & consts::FWPS_CLASSIFY_OUT_FLAG_ABSORB != 0;
-    let writable = before.rights & consts::FWPS_RIGHT_ACTION_WRITE != 0;
-    let fail = |rule, summary: String| -> ! {
-        let parameters = [
-            u64::from(request.layer),
-            u64::from(after.actionType),
-            u64::from(after.flags),
-            u64::from(after.rights),
-        ];
-        kernel.bug_check(Violation::contract(kernel, rule, parameters, summary))
+/// What of the machine and of the packet a callout leaves as it found it.
+fn check_return(kernel: &Kernel, request: &Classification<'_>, untouched: &Untouched) {
+    let fail = |rule, first: u64, summary: String| -> ! {
+        let parameters = [first, u64::from(request.layer), 0, 0];
+        let violation = Violation::contract(kernel, rule, parameters, summary);
+        let labels = ["what was left behind", "the layer", "", ""];
+        kernel.bug_check(violation.with_arguments(kernel, labels))
     };
     let now = Untouched::look(kernel, request.list);
     if now.irql != untouched.irql {
         fail(
             "A.1",
+            u64::from(now.irql),
             format!(
                 "classifyFn was called at IRQL {} and returned at IRQL {}",
                 untouched.irql, now.irql
@@ -468,6 +495,7 @@ fn check_return(
     if now.locks != untouched.locks {
         fail(
             "C-03",
+            now.locks as u64,
             "classifyFn returned with a spin lock held".to_owned(),
         );
     }
@@ -478,6 +506,7 @@ fn check_return(
     if let Some(delta) = crate::ndis::open_advance(kernel, request.list, kernel.running().id) {
         fail(
             "B-03",
+            request.list as u64,
             format!(
                 "classifyFn returned with the packet advanced by {delta} bytes that no retreat matches"
             ),
@@ -486,44 +515,10 @@ fn check_return(
     if now.offsets != untouched.offsets && !worker {
         fail(
             "A-25",
+            request.list as u64,
             "classifyFn returned with the data offset or the MDL chain of the packet changed"
                 .to_owned(),
         );
-    }
-    if !writable && after.actionType != before.actionType && !block {
-        fail(
-            "A-15",
-            "classifyFn changed the action without the right to; only a block may veto".to_owned(),
-        );
-    }
-    if !writable && after.rights & consts::FWPS_RIGHT_ACTION_WRITE != 0 {
-        fail(
-            "A-15",
-            "classifyFn gave itself the right to write, which a hard decision had taken away"
-                .to_owned(),
-        );
-    }
-    if matches!(asked, FilterAction::Inspection(_)) && after.actionType != before.actionType {
-        fail(
-            "A-18",
-            "classifyFn of an inspection filter decided; it may only return CONTINUE".to_owned(),
-        );
-    }
-    if absorb && !block {
-        fail("A-17", "classifyFn set ABSORB without BLOCK".to_owned());
-    }
-    if pended && !(block && absorb) {
-        fail(
-            "A-70",
-            "classifyFn pended the operation and did not answer BLOCK with ABSORB".to_owned(),
-        );
-    }
-    if absorb
-        && request
-            .metadata
-            .has(consts::FWPS_METADATA_FIELD_ALE_CLASSIFY_REQUIRED)
-    {
-        fail("A-66", "classifyFn absorbed a packet that ALE has still to classify; the flow can never be made".to_owned());
     }
 }
 
@@ -564,6 +559,11 @@ impl super::State {
             .borrow()
             .iter()
             .any(|frame| frame.thread == thread && frame.list == list)
+    }
+
+    /// Notes pool that was allocated in a classify.
+    pub(crate) fn note_allocation(&self, thread: ThreadId, block: ObjectId) {
+        self.with_frame(thread, |frame| frame.blocks.push(block));
     }
 
     /// Looks at the innermost classify of a thread.

@@ -201,7 +201,13 @@ pub(super) fn lay_out(
         for (index, value) in values.iter().enumerate() {
             let entry = &mut (*array.add(index)).value;
             match value {
-                Value::Empty | Value::V4Mask(..) => entry.r#type = consts::FWP_EMPTY,
+                Value::Empty | Value::V4Mask(..) => {
+                    entry.r#type = consts::FWP_EMPTY;
+                    if kernel.config.garbage {
+                        // the value of an empty field means nothing.
+                        entry.Anonymous.byteArray16 = super::blame::EMPTY as *mut _;
+                    }
+                }
                 Value::U8(value) => {
                     (entry.r#type, entry.Anonymous.uint8) = (consts::FWP_UINT8, *value)
                 }
@@ -227,6 +233,9 @@ pub(super) fn lay_out(
             .add(metadata_at)
             .cast::<FWPS_INCOMING_METADATA_VALUES0>();
         laid_metadata.write(metadata.values);
+        if kernel.config.garbage {
+            super::blame::hide_absent(&mut *laid_metadata);
+        }
         let place = |at: usize, bytes: &[u8]| {
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), block.add(at), bytes.len());
             (block.add(at), bytes.len() as u32)

@@ -7,8 +7,10 @@ use wfp_sys::fwps::FWPS_CALLOUT3;
 
 use super::objects::Key;
 use crate::machine::Kernel;
+use crate::machine::Time;
 use crate::nt::NtStatus;
 use crate::nt::status;
+use crate::verifier::Violation;
 
 /// One registered callout.
 pub(super) struct Callout {
@@ -18,8 +20,15 @@ pub(super) struct Callout {
     pub classify: usize,
     /// flowDeleteFn; 0 if there is none.
     pub flow_delete: usize,
+    pub notify: usize,
+    /// FWP_CALLOUT_FLAG_*.
+    pub flags: u32,
+    /// The device object that it was registered with.
+    pub device: usize,
     /// Classify calls of it that have not returned.
     pub in_progress: u32,
+    /// When unregistering it was first answered with STATUS_DEVICE_BUSY (A-09).
+    pub busy: Option<Time>,
 }
 
 macro_rules! versions {
@@ -58,15 +67,22 @@ fn register_as(
     }
     // SAFETY: the driver's pointer; a bad one faults and is reported.
     let callout = unsafe { &*callout };
-    let (Some(classify), Some(_notify)) = (callout.classifyFn, callout.notifyFn) else {
+    let (Some(classify), Some(notify)) = (callout.classifyFn, callout.notifyFn) else {
         return status::INVALID_PARAMETER;
     };
+    let (key, flags) = (Key::from(&callout.calloutKey), callout.flags);
+    require_device(kernel, device as usize);
     if device.is_null() {
         return status::INVALID_PARAMETER;
     }
-    let key = Key::from(&callout.calloutKey);
     if kernel.fwp.callout_id(key).is_some() {
-        return status::FWP_ALREADY_EXISTS;
+        // Another driver's key would be that driver's affair; there is one driver here, and it gave its own key twice.
+        let summary = format!(
+            "FwpsCalloutRegister3 was given key {key} a second time; it answers STATUS_FWP_ALREADY_EXISTS, and what was to \
+             ask this callout asks the first one, or nobody"
+        );
+        let parameters = [u64::from(status::FWP_ALREADY_EXISTS as u32), 0, 0, 0];
+        kernel.bug_check(Violation::contract(kernel, "A-02", parameters, summary));
     }
     let number = kernel.fwp.new_id();
     kernel.fwp.callouts.borrow_mut().insert(
@@ -76,7 +92,11 @@ fn register_as(
             version,
             classify: classify as usize,
             flow_delete: callout.flowDeleteFn.map_or(0, |function| function as usize),
+            notify: notify as usize,
+            flags,
+            device: device as usize,
             in_progress: 0,
+            busy: None,
         },
     );
     if !id.is_null() {
@@ -95,6 +115,43 @@ pub(super) fn unregister_by_key(kernel: &Kernel, key: *const GUID) -> NtStatus {
     }
 }
 
+/// A callout is registered with a device object that is there, and stays until it is unregistered (A-02). Stories without a driver
+/// have no device to give.
+fn require_device(kernel: &Kernel, device: usize) {
+    if !crate::driver::is_present(kernel) || crate::wdf::is_device_object(kernel, device) {
+        return;
+    }
+    let summary = format!(
+        "FwpsCalloutRegister3 was given device object {device:#x}, which is none of this driver's that exists"
+    );
+    let violation = Violation::contract(kernel, "A-02", [device as u64, 0, 0, 0], summary);
+    kernel.bug_check(violation.about_address(kernel, device));
+}
+
+/// Stops the machine if a callout is registered with a device object that the driver is about to delete (C-50).
+pub(crate) fn require_device_unused(kernel: &Kernel, device: usize) {
+    let users = kernel
+        .fwp
+        .callouts
+        .borrow()
+        .values()
+        .filter(|callout| callout.device == device)
+        .count();
+    if users > 0 {
+        let summary = format!(
+            "the device object {device:#x} was deleted while {users} callouts are registered with it; they are unregistered first"
+        );
+        let parameters = [device as u64, users as u64, 0, 0];
+        let rule = if crate::driver::is_entering(kernel) {
+            "C-51"
+        } else {
+            "C-50"
+        };
+        let violation = Violation::contract(kernel, rule, parameters, summary);
+        kernel.bug_check(violation.about_address(kernel, device));
+    }
+}
+
 pub(super) fn unregister(kernel: &Kernel, id: u32) -> NtStatus {
     let Some(in_progress) = kernel
         .fwp
@@ -107,6 +164,9 @@ pub(super) fn unregister(kernel: &Kernel, id: u32) -> NtStatus {
     };
     if in_progress > 0 {
         if kernel.random.percent(kernel.config.freedom.busy_unregister) {
+            if let Some(callout) = kernel.fwp.callouts.borrow_mut().get_mut(&id) {
+                callout.busy.get_or_insert(kernel.now());
+            }
             return status::DEVICE_BUSY;
         }
         let quiet = move |kernel: &Kernel| {
@@ -131,6 +191,17 @@ pub(super) fn unregister(kernel: &Kernel, id: u32) -> NtStatus {
     status::SUCCESS
 }
 
+/// Whether a callout at INBOUND_TRANSPORT takes packets that the adapter put together of several (A-10). The model lets it find
+/// one datagram to put together.
+pub(crate) fn takes_coalesced(kernel: &Kernel, v6: bool) -> bool {
+    use wfp_sys::layers;
+    kernel.fwp.takes_coalesced(if v6 {
+        layers::FWPS_LAYER_INBOUND_TRANSPORT_V6
+    } else {
+        layers::FWPS_LAYER_INBOUND_TRANSPORT_V4
+    })
+}
+
 impl super::State {
     /// The run-time number of a registered callout.
     pub(super) fn callout_id(&self, key: Key) -> Option<u32> {
@@ -141,8 +212,25 @@ impl super::State {
             .map(|(id, _)| *id)
     }
 
-    /// How many callouts are registered.
-    pub(crate) fn registered_callouts(&self) -> usize {
-        self.callouts.borrow().len()
+    /// Of each callout that is registered, whether unregistering it was tried and answered with STATUS_DEVICE_BUSY (A-09), and
+    /// whether it is in a classify.
+    pub(crate) fn registered_callouts(&self) -> Vec<(bool, bool)> {
+        let callouts = self.callouts.borrow();
+        callouts
+            .values()
+            .map(|callout| (callout.busy.is_some(), callout.in_progress > 0))
+            .collect()
+    }
+
+    /// Whether a callout that a filter at the layer names takes packets that the adapter put together (A-10).
+    pub(super) fn takes_coalesced(&self, layer: u16) -> bool {
+        let (objects, callouts) = (self.objects.borrow(), self.callouts.borrow());
+        callouts.values().any(|callout| {
+            callout.flags & wfp_sys::consts::FWP_CALLOUT_FLAG_ALLOW_URO != 0
+                && objects
+                    .callouts
+                    .get(&callout.key)
+                    .is_some_and(|added| added.layer == layer)
+        })
     }
 }

@@ -79,6 +79,15 @@ pub(super) fn construct_ip_header(
             std::slice::from_raw_parts(remote, size).to_vec(),
         )
     };
+    let packet = kernel
+        .ndis
+        .with(list, |list| list.packets.first().copied())
+        .flatten();
+    for address in [&source, &remote] {
+        if let Ok(address) = <[u8; 4]>::try_from(&address[..]) {
+            crate::stack::check_byte_order(kernel, NAME, packet, address);
+        }
+    }
     for buffer in buffers {
         let bytes = copy_out(buffer);
         let header = bytes.get(..header_length as usize);

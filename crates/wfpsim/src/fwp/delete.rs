@@ -96,13 +96,21 @@ fn delete_filter(
     engine: Handle,
     which: impl Fn(&Filter) -> bool,
 ) -> NtStatus {
-    change(kernel, function, engine, |objects, _| {
+    let mut gone = None;
+    let result = change(kernel, function, engine, |objects, _| {
         match objects.filters.iter().position(which) {
             Some(index) => {
-                objects.filters.remove(index);
+                gone = Some(objects.filters.remove(index));
                 status::SUCCESS
             }
             None => status::FWP_FILTER_NOT_FOUND,
         }
-    })
+    });
+    // In a transaction it is gone when that is committed.
+    if let Some(filter) = gone
+        && !super::engine::is_in_transaction(kernel, engine)
+    {
+        super::notify::deleted(kernel, &[filter]);
+    }
+    result
 }

@@ -10,6 +10,7 @@ use wfp_sys::fwpm::FWPM_PROVIDER0;
 use wfp_sys::fwpm::FWPM_SESSION0;
 use wfp_sys::fwpm::FWPM_SUBLAYER0;
 
+use super::notify;
 use super::objects::Condition;
 use super::objects::Filter;
 use super::objects::FilterAction;
@@ -90,24 +91,41 @@ fn require(kernel: &Kernel, function: &str, engine: Handle) {
 
 pub(super) fn close(kernel: &Kernel, engine: Handle) -> NtStatus {
     require(kernel, "FwpmEngineClose0", engine);
-    if let Some(session) = kernel.fwp.sessions.borrow_mut().remove(&(engine as usize)) {
+    let closed = kernel.fwp.sessions.borrow_mut().remove(&(engine as usize));
+    if let Some(session) = closed {
         kernel.note(session.ledger, "closed");
         kernel.fwp.retire(kernel, engine as usize, session.ledger);
+        if let Some(objects) = session.transaction {
+            tell_gone(kernel, &objects);
+        }
         if session.dynamic {
-            kernel
+            let gone = kernel
                 .fwp
                 .objects
                 .borrow_mut()
                 .remove_owned(engine as usize);
+            notify::deleted(kernel, &gone);
         }
     }
     status::SUCCESS
 }
 
+/// Of the filters among `objects` the engine's own are what is left: the callouts of the others are told that they are gone, be it that
+/// they were added in a transaction that was not committed, or deleted in one that was.
+fn tell_gone(kernel: &Kernel, objects: &Objects) {
+    let gone: Vec<Filter> = {
+        let left = kernel.fwp.objects.borrow();
+        let known = |filter: &&Filter| left.filters.iter().any(|other| other.id == filter.id);
+        let gone = objects.filters.iter().filter(|filter| !known(filter));
+        gone.cloned().collect()
+    };
+    notify::deleted(kernel, &gone);
+}
+
 /// The engine stopped: every session is gone, and with it everything that was added and is not persistent. The sessions' handles stay
 /// to be closed.
 pub(super) fn abandon_sessions(kernel: &Kernel) {
-    kernel
+    let mut gone = kernel
         .fwp
         .objects
         .borrow_mut()
@@ -115,9 +133,10 @@ pub(super) fn abandon_sessions(kernel: &Kernel) {
     for (handle, session) in kernel.fwp.sessions.borrow_mut().iter_mut() {
         session.transaction = None;
         if session.dynamic {
-            kernel.fwp.objects.borrow_mut().remove_owned(*handle);
+            gone.extend(kernel.fwp.objects.borrow_mut().remove_owned(*handle));
         }
     }
+    notify::deleted(kernel, &gone);
 }
 
 pub(super) fn begin(kernel: &Kernel, engine: Handle, _flags: u32) -> NtStatus {
@@ -153,20 +172,29 @@ pub(super) fn commit(kernel: &Kernel, engine: Handle) -> NtStatus {
     if kernel.fails("FwpmTransactionCommit0") {
         return status::INSUFFICIENT_RESOURCES;
     }
-    if let Some(objects) = session.transaction.take() {
-        kernel.fwp.objects.replace(objects);
-    }
+    let Some(objects) = session.transaction.take() else {
+        return status::SUCCESS;
+    };
+    drop(sessions);
+    let before = kernel.fwp.objects.replace(objects);
+    // Those that the transaction deleted.
+    tell_gone(kernel, &before);
     status::SUCCESS
 }
 
 pub(super) fn abort(kernel: &Kernel, engine: Handle) -> NtStatus {
     require(kernel, "FwpmTransactionAbort0", engine);
-    let mut sessions = kernel.fwp.sessions.borrow_mut();
-    match sessions
+    let aborted = kernel
+        .fwp
+        .sessions
+        .borrow_mut()
         .get_mut(&(engine as usize))
-        .and_then(|session| session.transaction.take())
-    {
-        Some(_) => status::SUCCESS,
+        .and_then(|session| session.transaction.take());
+    match aborted {
+        Some(objects) => {
+            tell_gone(kernel, &objects);
+            status::SUCCESS
+        }
         None => status::FWP_NO_TXN_IN_PROGRESS,
     }
 }
@@ -351,6 +379,7 @@ pub(super) fn add_filter(
         none if none.is_zero() => Key::made(number),
         given => given,
     };
+    let mut added = None;
     // SAFETY: both members of the union are plain data of which rawContext is the first eight bytes.
     let context = unsafe { filter.Anonymous.rawContext };
     let result = change(kernel, "FwpmFilterAdd0", engine, |objects, owner| {
@@ -378,7 +407,7 @@ pub(super) fn add_filter(
         if objects.filters.iter().any(|filter| filter.key == own_key) {
             return status::FWP_ALREADY_EXISTS;
         }
-        objects.filters.push(Filter {
+        let filter = Filter {
             id: number,
             key: own_key,
             provider,
@@ -390,14 +419,44 @@ pub(super) fn add_filter(
             conditions,
             context,
             owner,
-        });
+        };
+        objects.filters.push(filter.clone());
+        added = Some(filter);
         status::SUCCESS
     });
+    if let Some(filter) = added {
+        let refused = notify::added(kernel, &filter);
+        if refused < 0 {
+            take_back(kernel, engine, number);
+            return refused;
+        }
+    }
     if result == status::SUCCESS && !id.is_null() {
         // SAFETY: the driver's pointer; a bad one faults and is reported.
         unsafe { id.write(number) };
     }
     result
+}
+
+/// Whether a session is in a transaction.
+pub(super) fn is_in_transaction(kernel: &Kernel, engine: Handle) -> bool {
+    let sessions = kernel.fwp.sessions.borrow();
+    sessions
+        .get(&(engine as usize))
+        .is_some_and(|session| session.transaction.is_some())
+}
+
+/// A filter that its callout refuses is not added.
+fn take_back(kernel: &Kernel, engine: Handle, id: u64) {
+    let mut sessions = kernel.fwp.sessions.borrow_mut();
+    let transaction = sessions
+        .get_mut(&(engine as usize))
+        .and_then(|session| session.transaction.as_mut());
+    let remove = |objects: &mut Objects| objects.filters.retain(|filter| filter.id != id);
+    match transaction {
+        Some(objects) => remove(objects),
+        None => remove(&mut kernel.fwp.objects.borrow_mut()),
+    }
 }
 
 /// The filter's conditions, by field of the layer; `None` for a field or a type that the model does not know.

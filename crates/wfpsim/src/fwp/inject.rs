@@ -61,7 +61,18 @@ pub(super) fn receive(
         Ok(ledger) => ledger,
         Err(status) => return status,
     };
+    if kernel.ndis.with(list, |list| list.coalesced) == Some(true) {
+        let summary = format!(
+            "{NAME} was given a packet that the adapter may put together (URO); a callout with FWP_CALLOUT_FLAG_ALLOW_URO does not inject those"
+        );
+        let violation = Violation::contract(kernel, "A-10", [list as u64, 0, 0, 0], summary);
+        kernel.bug_check(violation.about(kernel, ledger));
+    }
+    if super::blame::is_absent_number(compartment) {
+        absent(kernel, NAME, ledger);
+    }
     check_single(kernel, NAME, list, ledger);
+    check_direction(kernel, NAME, list, ledger);
     check_beginning(kernel, NAME, list, family, ledger);
     let injection = Injection {
         handle,
@@ -84,7 +95,7 @@ pub(super) fn send(
     flags: u32,
     arguments: *mut FWPS_TRANSPORT_SEND_PARAMS0,
     family: u16,
-    _compartment: u32,
+    compartment: u32,
     list: *mut NET_BUFFER_LIST,
     completion: usize,
     completion_context: Handle,
@@ -97,6 +108,9 @@ pub(super) fn send(
         Ok(ledger) => ledger,
         Err(status) => return status,
     };
+    if super::blame::is_absent_handle(endpoint) || super::blame::is_absent_number(compartment) {
+        absent(kernel, NAME, ledger);
+    }
     if arguments.is_null() {
         check_beginning(kernel, NAME, list, family, ledger);
     }
@@ -158,8 +172,13 @@ pub(super) fn accept(
         .get(&(handle as usize))
         .map(|handle| handle.closing)
     else {
+        // npcap #341: nothing keeps the unload from destroying what an injection is about to use.
+        let rule = kernel
+            .fwp
+            .retired_by_unload(kernel, handle as usize, "A-57", "C-06");
         let summary = format!("{name} was given {handle:p}, which is no injection handle");
-        let violation = Violation::contract(kernel, "A-57", [handle as u64, 0, 0, 0], summary);
+        let rule = rule.unwrap_or("A-57");
+        let violation = Violation::contract(kernel, rule, [handle as u64, 0, 0, 0], summary);
         kernel.bug_check(kernel.fwp.about_handle(kernel, violation, handle as usize));
     };
     let ledger = crate::ndis::require(kernel, name, list, "A-45");
@@ -200,6 +219,40 @@ pub(super) fn accept(
         return Err(status::INSUFFICIENT_RESOURCES);
     }
     Ok(ledger)
+}
+
+/// What a driver says of a packet comes from its classify's metadata, as far as they tell it.
+fn absent(kernel: &Kernel, name: &str, ledger: ObjectId) -> ! {
+    let summary = format!(
+        "{name} was given a compartment or an endpoint from metadata that do not have it; its bit is not set"
+    );
+    let violation = Violation::contract(kernel, "A-13", [0; 4], summary);
+    kernel.bug_check(violation.about(kernel, ledger));
+}
+
+/// An outbound packet is not received. At the ALE layers either direction comes.
+fn check_direction(kernel: &Kernel, name: &str, list: *mut NET_BUFFER_LIST, ledger: ObjectId) {
+    let taken = kernel
+        .ndis
+        .with(list, |list| (list.packets.first().copied(), list.taken_at));
+    let Some((Some(packet), layer)) = taken else {
+        return;
+    };
+    if !crate::stack::is_leaving(kernel, packet) {
+        return;
+    }
+    let ale = layer.is_some_and(crate::stack::is_ale);
+    let summary = format!(
+        "{name} was given an outbound packet{}",
+        if ale {
+            "; a connection is authorized again with packets of either direction, and the metadata say which"
+        } else {
+            ""
+        }
+    );
+    let rule = if ale { "A-76" } else { "A-48" };
+    let parameters = [list as u64, u64::from(layer.unwrap_or_default()), 0, 0];
+    kernel.bug_check(Violation::contract(kernel, rule, parameters, summary).about(kernel, ledger));
 }
 
 /// The stack takes the MDLs over. One that maps memory which is gone already would be freed a second time (O-10, B-04).

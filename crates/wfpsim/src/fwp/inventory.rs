@@ -61,16 +61,7 @@ impl State {
             });
         }
         let named = seen.into_iter().map(|(key, mut callout)| {
-            let guid = key.guid();
-            let tail = guid.data4.map(|byte| format!("{byte:02x}")).concat();
-            callout.key = format!(
-                "{:08x}-{:04x}-{:04x}-{}-{}",
-                guid.data1,
-                guid.data2,
-                guid.data3,
-                &tail[..4],
-                &tail[4..]
-            );
+            callout.key = key.to_string();
             callout
         });
         named.collect()

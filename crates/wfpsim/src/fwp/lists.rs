@@ -16,8 +16,15 @@ use crate::verifier::Violation;
 
 pub(super) fn reference(kernel: &Kernel, list: *mut NET_BUFFER_LIST, intend_to_modify: u8) {
     let ledger = crate::ndis::require(kernel, "FwpsReferenceNetBufferList0", list, "A-27");
+    let layer = kernel.fwp.with_frame(kernel.running().id, |frame| {
+        frame.modifies |= intend_to_modify != 0 && frame.list == list as usize;
+        frame.layer
+    });
+    let late = kernel.unloading().is_some();
     kernel.ndis.with_mut(list, |list| {
-        (list.references, list.taken) = (list.references + 1, Some(kernel.driver_turns()))
+        (list.references, list.taken) = (list.references + 1, Some(kernel.driver_turns()));
+        list.taken_at = list.taken_at.or(layer);
+        list.taken_late = late;
     });
     kernel.note(
         ledger,
@@ -56,6 +63,17 @@ pub(super) fn dereference(kernel: &Kernel, list: *mut NET_BUFFER_LIST, dispatch_
         kernel.bug_check(
             Violation::contract(kernel, "A-28", [list as u64, 0, 0, 0], summary)
                 .about(kernel, ledger),
+        );
+    }
+    // SAFETY: the list is in the table, so it is alive.
+    let next = unsafe { (*list).Next };
+    if left == Some(Some(0)) && !next.is_null() {
+        let summary = format!(
+            "a NET_BUFFER_LIST went back to the stack with another one linked behind it, {next:p}; it was shown alone"
+        );
+        let parameters = [list as u64, next as u64, 0, 0];
+        kernel.bug_check(
+            Violation::contract(kernel, "A-19", parameters, summary).about(kernel, ledger),
         );
     }
     kernel.note(ledger, "dereferenced");
@@ -131,6 +149,17 @@ pub(super) fn injection_state(
         list.cast_mut(),
         "A-51",
     );
+    if let Some(rule) = kernel
+        .fwp
+        .retired_by_unload(kernel, handle as usize, "A-57", "C-50")
+    {
+        let summary = format!(
+            "FwpsQueryPacketInjectionState0 was given {handle:p}, an injection handle that was destroyed; the callouts that use it \
+             are unregistered first"
+        );
+        let violation = Violation::contract(kernel, rule, [handle as u64, 0, 0, 0], summary);
+        kernel.bug_check(kernel.fwp.about_handle(kernel, violation, handle as usize));
+    }
     let own = handle as u64;
     let (injected, last_context) = kernel
         .ndis

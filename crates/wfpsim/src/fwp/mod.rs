@@ -1,8 +1,10 @@
 //! The filter engine: management objects, callouts, arbitration, pending, references and injection.
 
+mod answer;
 mod arbitration;
 mod arguments;
 mod bfe;
+mod blame;
 mod callouts;
 mod completion;
 mod construct;
@@ -15,6 +17,7 @@ mod inject_network;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod inventory;
 mod lists;
+mod notify;
 mod objects;
 mod pend;
 
@@ -41,6 +44,11 @@ pub(crate) use arbitration::classify;
 pub(crate) use arguments::Metadata;
 pub(crate) use arguments::Value;
 pub(crate) use bfe::set_running as set_bfe_running;
+pub(crate) use blame::EMPTY;
+pub(crate) use blame::blame;
+pub(crate) use blame::is_absent_number;
+pub(crate) use callouts::require_device_unused;
+pub(crate) use callouts::takes_coalesced;
 pub(crate) use inject::Send;
 pub(crate) use objects::boot;
 pub(crate) use pend::Continuation;
@@ -69,6 +77,14 @@ pub struct State {
     subscribers: RefCell<BTreeMap<usize, bfe::Subscriber>>,
     flow_contexts: RefCell<BTreeMap<flow_context::Place, flow_context::Carried>>,
     bfe_stopped: Cell<bool>,
+    /// Threads that are in a notifyFn, and whether it is told of a deletion.
+    notifying: RefCell<Vec<(crate::machine::ThreadId, bool)>>,
+    /// Deletions that no callout was told of.
+    lost_notifications: Cell<u32>,
+    /// Completions under way.
+    completing: RefCell<Vec<pend::Completing>>,
+    /// Pool that only a reauthorization would have freed, or that was allocated for what unload no longer looks for: by the rule.
+    strayed: RefCell<BTreeMap<ObjectId, &'static str>>,
     /// Objects that FwpmFreeMemory0 gives back.
     memory: RefCell<BTreeMap<usize, Vec<usize>>>,
     /// Handles that were given back, the last few thousand, so that using one again is told with its history.
@@ -102,6 +118,34 @@ impl State {
         match object {
             Some(object) => violation.about(kernel, object),
             None => violation,
+        }
+    }
+
+    /// The rule that the use of a handle breaks which was given back: `late` if the unload routine gave it back and runs still, on
+    /// another thread, else `rule`; `None` if it was not given back.
+    fn retired_by_unload(
+        &self,
+        kernel: &Kernel,
+        handle: usize,
+        rule: &'static str,
+        late: &'static str,
+    ) -> Option<&'static str> {
+        let object = self.retired.borrow().get(&handle).copied()?;
+        Some(match blame::went_with_unload(kernel, object) {
+            Some(when) => self.when_gone_too_early(when, late),
+            None => rule,
+        })
+    }
+
+    /// The rule that an unload breaks which takes away at a time what a callout uses: A-09 if the engine had said by then that the
+    /// callout is busy.
+    fn when_gone_too_early(&self, when: crate::machine::Time, rule: &'static str) -> &'static str {
+        let callouts = self.callouts.borrow();
+        let mut busy = callouts.values().filter_map(|callout| callout.busy);
+        if busy.any(|busy| busy <= when) {
+            "A-09"
+        } else {
+            rule
         }
     }
 
@@ -159,7 +203,7 @@ exports! {
     FwpsInjectionHandleCreate0(family: u16, flags: u32, handle: *mut Handle) -> NtStatus [passive unlocked] => handles::create;
     FwpsInjectionHandleDestroy0(handle: Handle) -> NtStatus [passive unlocked] => handles::destroy;
     FwpsPendOperation0(handle: Handle, context: *mut Handle) -> NtStatus [dispatch unlocked] => pend::pend;
-    FwpsCompleteOperation0(context: Handle, list: *mut NET_BUFFER_LIST) [dispatch unlocked] => pend::complete;
+    FwpsCompleteOperation0(context: Handle, list: *mut NET_BUFFER_LIST) [dispatch] => pend::complete;
     FwpsReferenceNetBufferList0(list: *mut NET_BUFFER_LIST, intend_to_modify: u8) [dispatch unlocked] => lists::reference;
     FwpsDereferenceNetBufferList0(list: *mut NET_BUFFER_LIST, dispatch_level: u8) [dispatch unlocked] => lists::dereference;
     FwpsAllocateCloneNetBufferList0(original: *mut NET_BUFFER_LIST, list_pool: Handle, buffer_pool: Handle, flags: u32, clone: *mut *mut NET_BUFFER_LIST) -> NtStatus [dispatch unlocked] => lists::allocate_clone;

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use wfp_sys::GUID;
+use wfp_sys::consts;
 use wfp_sys::fwpm;
 
 use crate::machine::Kernel;
 
 /// A GUID that can be compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key(u32, u16, u16, [u8; 8]);
 
 impl From<&GUID> for Key {
@@ -36,6 +37,18 @@ impl Key {
     /// Whether no key was given.
     pub fn is_zero(self) -> bool {
         self == Self(0, 0, 0, [0; 8])
+    }
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let tail = self.3.map(|byte| format!("{byte:02x}")).concat();
+        let (node, rest) = tail.split_at(4);
+        write!(
+            f,
+            "{:08x}-{:04x}-{:04x}-{node}-{rest}",
+            self.0, self.1, self.2
+        )
     }
 }
 
@@ -73,6 +86,27 @@ pub(super) enum FilterAction {
     Inspection(Key),
 }
 
+impl FilterAction {
+    /// The callout that it asks.
+    pub fn callout(self) -> Option<Key> {
+        match self {
+            Self::Block | Self::Permit => None,
+            Self::Terminating(key) | Self::Unknown(key) | Self::Inspection(key) => Some(key),
+        }
+    }
+
+    /// FWP_ACTION_*.
+    pub fn kind(self) -> u32 {
+        match self {
+            Self::Block => consts::FWP_ACTION_BLOCK,
+            Self::Permit => consts::FWP_ACTION_PERMIT,
+            Self::Terminating(_) => consts::FWP_ACTION_CALLOUT_TERMINATING,
+            Self::Unknown(_) => consts::FWP_ACTION_CALLOUT_UNKNOWN,
+            Self::Inspection(_) => consts::FWP_ACTION_CALLOUT_INSPECTION,
+        }
+    }
+}
+
 #[derive(Clone)]
 pub(super) struct Filter {
     pub id: u64,
@@ -107,13 +141,17 @@ pub(super) struct Objects {
 }
 
 impl Objects {
-    /// Takes away what a session owned.
-    pub fn remove_owned(&mut self, session: usize) {
+    /// Takes away what a session owned. Gives the filters, of which their callouts are told.
+    pub fn remove_owned(&mut self, session: usize) -> Vec<Filter> {
         let owned = |owner: &Owner| *owner == Some(session);
-        self.filters.retain(|filter| !owned(&filter.owner));
+        let removed = self
+            .filters
+            .extract_if(.., |filter| owned(&filter.owner))
+            .collect();
         self.callouts.retain(|_, callout| !owned(&callout.owner));
         self.sublayers.retain(|_, sublayer| !owned(&sublayer.owner));
         self.providers.retain(|_, owner| !owned(owner));
+        removed
     }
 }
 
@@ -259,6 +297,40 @@ pub(crate) fn boot(kernel: &Kernel) {
 }
 
 impl super::State {
+    /// How many objects are there for good, whatever becomes of the sessions, and how many of them are filters whose callout is
+    /// not registered: those block all that they match.
+    pub(crate) fn stranded_objects(&self) -> (usize, usize) {
+        let objects = self.objects.borrow();
+        let stays = |owner: &Owner| *owner == Some(STATIC);
+        let orphans = objects.filters.iter().filter(|filter| {
+            let callout = filter.action.callout();
+            stays(&filter.owner) && callout.is_some_and(|key| self.callout_id(key).is_none())
+        });
+        let others = [
+            objects
+                .filters
+                .iter()
+                .filter(|filter| stays(&filter.owner))
+                .count(),
+            objects
+                .callouts
+                .values()
+                .filter(|callout| stays(&callout.owner))
+                .count(),
+            objects
+                .sublayers
+                .values()
+                .filter(|sublayer| stays(&sublayer.owner))
+                .count(),
+            objects
+                .providers
+                .values()
+                .filter(|owner| stays(owner))
+                .count(),
+        ];
+        (others.iter().sum(), orphans.count())
+    }
+
     /// Filters, callouts and sublayers that some driver added and that are still there.
     pub(crate) fn added_objects(&self) -> usize {
         let objects = self.objects.borrow();

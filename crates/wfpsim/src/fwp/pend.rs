@@ -1,5 +1,6 @@
 //! Pending a classify and completing it (A-69 to A-77).
 
+use wfp_sys::layers;
 use wfp_sys::ndis::NET_BUFFER_LIST;
 
 use crate::machine::Kernel;
@@ -9,6 +10,7 @@ use crate::ndis::Kind;
 use crate::nt::Handle;
 use crate::nt::NtStatus;
 use crate::nt::status;
+use crate::stack::flow;
 use crate::verifier::ObjectId;
 use crate::verifier::Violation;
 
@@ -18,24 +20,55 @@ pub(crate) type Continuation = Box<dyn FnOnce(&Kernel, *mut NET_BUFFER_LIST)>;
 /// A completion handle, good during one classify.
 pub(super) struct CompletionHandle {
     layer: u16,
+    /// Whose connection it is of.
+    flow: flow::Key,
     /// Whose classify it came with.
     thread: ThreadId,
     reauthorize: bool,
-    continuation: Continuation,
+    /// Gone once the classify is pended.
+    continuation: Option<Continuation>,
 }
 
 /// A pended operation.
 pub(super) struct Pended {
     layer: u16,
+    flow: flow::Key,
     ledger: ObjectId,
     /// Gone once completed; the entry stays so that a second completion is told apart from nonsense.
     continuation: Option<Continuation>,
+    /// Whether it was pended when the driver's unload had begun (C-50).
+    late: bool,
+    /// Whether another operation of the same connection was pended at the same time (A-72, A-77).
+    shares_flow: bool,
+    /// Pool that was allocated in the classify that pended it.
+    pub blocks: Vec<ObjectId>,
+}
+
+impl Pended {
+    /// The rule that a driver breaks which confuses it with another one of the same connection; `None` if there was no other. A
+    /// connect is told from another by its endpoint, an accept by its context alone.
+    fn confused(&self) -> Option<&'static str> {
+        let accept = matches!(
+            self.layer,
+            layers::FWPS_LAYER_ALE_AUTH_RECV_ACCEPT_V4 | layers::FWPS_LAYER_ALE_AUTH_RECV_ACCEPT_V6
+        );
+        self.shares_flow
+            .then_some(if accept { "A-77" } else { "A-72" })
+    }
+}
+
+/// A completion under way, by the thread that it runs on.
+pub(super) struct Completing {
+    thread: ThreadId,
+    /// Whether the connect was classified again, and if so, with the right to write.
+    reauthorized: Option<bool>,
 }
 
 /// Makes a completion handle for a classify.
 pub(super) fn offer(
     kernel: &Kernel,
     layer: u16,
+    flow: flow::Key,
     reauthorize: bool,
     continuation: Continuation,
 ) -> usize {
@@ -44,9 +77,10 @@ pub(super) fn offer(
         handle,
         CompletionHandle {
             layer,
+            flow,
             thread: kernel.running().id,
             reauthorize,
-            continuation,
+            continuation: Some(continuation),
         },
     );
     handle
@@ -62,14 +96,19 @@ pub(super) fn pend(kernel: &Kernel, handle: Handle, context: *mut Handle) -> NtS
         return status::FWP_NULL_POINTER;
     }
     let thread = kernel.running();
+    if super::blame::is_absent_handle(handle as u64) {
+        let summary = "FwpsPendOperation0 was given the completion handle of a classify whose metadata has none; its bit is not set";
+        let parameters = [handle as u64, 0, 0, 0];
+        kernel.bug_check(Violation::contract(kernel, "A-13", parameters, summary));
+    }
     let known = kernel
         .fwp
         .completion_handles
         .borrow()
         .get(&(handle as usize))
         .filter(|handle| handle.thread == thread.id)
-        .map(|handle| handle.reauthorize);
-    let Some(reauthorize) = known else {
+        .map(|handle| (handle.reauthorize, handle.continuation.is_some()));
+    let Some((reauthorize, free)) = known else {
         let summary = format!(
             "FwpsPendOperation0 was given completion handle {handle:p} outside the classify that it came with"
         );
@@ -80,38 +119,56 @@ pub(super) fn pend(kernel: &Kernel, handle: Handle, context: *mut Handle) -> NtS
             summary,
         ));
     };
-    if reauthorize {
-        return status::FWP_CANNOT_PEND;
+    if !free {
+        let summary = "FwpsPendOperation0 was called for a classify that a callout has pended already, and whose answer is final; \
+                       completing the one operation would resume what the other still holds";
+        let parameters = [handle as u64, 0, 0, 0];
+        kernel.bug_check(Violation::contract(kernel, "A-78", parameters, summary));
     }
-    if kernel.fails("FwpsPendOperation0") {
-        return status::FWP_TCPIP_NOT_READY;
+    let failure = if reauthorize {
+        Some(status::FWP_CANNOT_PEND)
+    } else if kernel.fails("FwpsPendOperation0") {
+        Some(status::FWP_TCPIP_NOT_READY)
+    } else {
+        None
+    };
+    if let Some(failure) = failure {
+        kernel.fwp.with_frame(thread.id, |frame| {
+            frame.pend_failed = Some(failure);
+        });
+        return failure;
     }
-    let Some(taken) = kernel
+    let taken = kernel
         .fwp
         .completion_handles
         .borrow_mut()
-        .remove(&(handle as usize))
-    else {
+        .get_mut(&(handle as usize))
+        .and_then(|taken| Some((taken.layer, taken.flow, taken.continuation.take()?)));
+    let Some((layer, flow, continuation)) = taken else {
         return status::INVALID_HANDLE;
     };
     let value = kernel.fwp.new_handle();
-    let ledger = kernel.ledger.begin(format!(
-        "pended operation {value:#x} at layer {}",
-        taken.layer
-    ));
+    let ledger = kernel
+        .ledger
+        .begin(format!("pended operation {value:#x} at layer {layer}"));
     kernel.note(ledger, "pended");
+    let shares_flow = kernel.fwp.note_shared_flow(layer, flow);
     kernel.fwp.pended.borrow_mut().insert(
         value,
         Pended {
-            layer: taken.layer,
+            layer,
+            flow,
             ledger,
-            continuation: Some(taken.continuation),
+            continuation: Some(continuation),
+            late: kernel.unloading().is_some(),
+            shares_flow,
+            blocks: Vec::new(),
         },
     );
     kernel.fwp.forget_completed();
     kernel
         .fwp
-        .with_frame(thread.id, |frame| frame.pended = true);
+        .with_frame(thread.id, |frame| frame.pended = Some(value));
     // SAFETY: the driver's pointer; a bad one faults and is reported.
     unsafe { context.write(value as Handle) };
     status::SUCCESS
@@ -119,13 +176,36 @@ pub(super) fn pend(kernel: &Kernel, handle: Handle, context: *mut Handle) -> NtS
 
 pub(super) fn complete(kernel: &Kernel, context: Handle, list: *mut NET_BUFFER_LIST) {
     let value = context as usize;
+    let lock = kernel.running().locks.borrow().last().copied();
+    if let Some(lock) = lock {
+        let summary = format!(
+            "FwpsCompleteOperation0 was called with spin lock {lock:#x} held; it classifies a connect again on this thread before it returns"
+        );
+        let parameters = [lock as u64, value as u64, 0, 0];
+        let violation = Violation::contract(kernel, "A-72", parameters, summary);
+        let labels = [
+            "the spin lock that is held",
+            "the completion context",
+            "",
+            "",
+        ];
+        kernel.bug_check(violation.with_arguments(kernel, labels));
+    }
     let taken = kernel
         .fwp
         .pended
         .borrow_mut()
         .get_mut(&value)
-        .map(|pended| (pended.ledger, pended.layer, pended.continuation.take()));
-    let Some((ledger, layer, continuation)) = taken else {
+        .map(|pended| {
+            let confused = pended.confused().unwrap_or("A-71");
+            (
+                pended.ledger,
+                pended.layer,
+                pended.continuation.take(),
+                confused,
+            )
+        });
+    let Some((ledger, layer, continuation, twice)) = taken else {
         let summary =
             format!("FwpsCompleteOperation0 was given {context:p}, which is no pended operation");
         kernel.bug_check(Violation::contract(
@@ -136,13 +216,27 @@ pub(super) fn complete(kernel: &Kernel, context: Handle, list: *mut NET_BUFFER_L
         ));
     };
     let Some(continuation) = continuation else {
-        let summary = "FwpsCompleteOperation0 was called a second time for one pended operation";
+        let summary = if twice == "A-71" {
+            "FwpsCompleteOperation0 was called a second time for one pended operation"
+        } else {
+            "FwpsCompleteOperation0 was called a second time for one pended operation, while another one of the same connection \
+             waits; they are told apart by their contexts, not by addresses and ports"
+        };
         kernel.bug_check(
             Violation::contract(
                 kernel,
-                "A-71",
+                twice,
                 [value as u64, u64::from(layer), 0, 0],
                 summary,
+            )
+            .with_arguments(
+                kernel,
+                [
+                    "the completion context",
+                    "the layer that it was pended at",
+                    "",
+                    "",
+                ],
             )
             .about(kernel, ledger),
         );
@@ -170,18 +264,104 @@ pub(super) fn complete(kernel: &Kernel, context: Handle, list: *mut NET_BUFFER_L
         },
     );
     kernel.ledger.end(ledger);
+    let thread = kernel.running().id;
+    kernel.fwp.completing.borrow_mut().push(Completing {
+        thread,
+        reauthorized: None,
+    });
     continuation(kernel, list);
+    let outcome = kernel.fwp.end_completing(thread);
+    if matches!(
+        layer,
+        layers::FWPS_LAYER_ALE_AUTH_CONNECT_V4 | layers::FWPS_LAYER_ALE_AUTH_CONNECT_V6
+    ) {
+        // What the classify allocated and nobody frees from now on was left to a reauthorization that cannot do it.
+        kernel.fwp.stray(
+            value,
+            match outcome {
+                None => Some("A-73"),
+                Some(false) => Some("A-72"),
+                Some(true) => None,
+            },
+        );
+    }
 }
 
 impl super::State {
-    /// Operations that were pended and not completed.
-    pub(crate) fn pended_operations(&self) -> Vec<ObjectId> {
-        self.pended
-            .borrow()
+    /// Operations that were pended and not completed, with the rule that this breaks.
+    pub(crate) fn pended_operations(&self) -> Vec<(ObjectId, &'static str)> {
+        let pended = self.pended.borrow();
+        let left = pended
             .values()
-            .filter(|pended| pended.continuation.is_some())
-            .map(|pended| pended.ledger)
-            .collect()
+            .filter(|pended| pended.continuation.is_some());
+        left.map(|pended| {
+            let rule = if pended.late {
+                "C-50"
+            } else {
+                pended.confused().unwrap_or("A-71")
+            };
+            (pended.ledger, rule)
+        })
+        .collect()
+    }
+
+    /// Notes of what is pended for a connection that one more operation of it is being pended. True if there is any.
+    fn note_shared_flow(&self, layer: u16, flow: flow::Key) -> bool {
+        let mut found = false;
+        for pended in self.pended.borrow_mut().values_mut() {
+            if pended.continuation.is_some() && (pended.layer, pended.flow) == (layer, flow) {
+                (pended.shares_flow, found) = (true, true);
+            }
+        }
+        found
+    }
+
+    /// A classify on this thread is the reauthorization of the connect that it completes.
+    pub(super) fn reauthorizes(&self, thread: ThreadId, writable: bool) {
+        let mut completing = self.completing.borrow_mut();
+        if let Some(innermost) = completing.iter_mut().rev().find(|one| one.thread == thread) {
+            innermost.reauthorized = Some(writable);
+        }
+    }
+
+    /// Ends the innermost completion of a thread.
+    fn end_completing(&self, thread: ThreadId) -> Option<bool> {
+        let mut completing = self.completing.borrow_mut();
+        let index = completing.iter().rposition(|one| one.thread == thread)?;
+        completing.remove(index).reauthorized
+    }
+
+    /// What was allocated for a pended operation is reported under this rule if it is left behind.
+    fn stray(&self, pended: usize, rule: Option<&'static str>) {
+        let blocks = self
+            .pended
+            .borrow_mut()
+            .get_mut(&pended)
+            .map(|pended| std::mem::take(&mut pended.blocks))
+            .unwrap_or_default();
+        if let Some(rule) = rule {
+            let mut strayed = self.strayed.borrow_mut();
+            strayed.extend(blocks.into_iter().map(|block| (block, rule)));
+        }
+    }
+
+    /// The classify that pended an operation returned when the driver's unload had begun.
+    pub(super) fn note_late(&self, pended: usize) {
+        if let Some(pended) = self.pended.borrow_mut().get_mut(&pended) {
+            pended.late = true;
+        }
+    }
+
+    /// What a classify allocated before it pended.
+    pub(super) fn keep_blocks(&self, pended: usize, blocks: Vec<ObjectId>) {
+        if let Some(pended) = self.pended.borrow_mut().get_mut(&pended) {
+            pended.blocks = blocks;
+        }
+    }
+
+    /// The rule under which pool is reported that was left behind, if it is another than the pool's own.
+    pub(crate) fn leak_rule(&self, block: ObjectId) -> Option<&'static str> {
+        self.strayed.borrow().get(&block).copied()
     }
 
     /// Forgets completed operations older than the last few, so that long runs stay small.

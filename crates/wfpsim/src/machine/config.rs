@@ -26,6 +26,10 @@ pub struct Config {
     pub event_stacks: bool,
     /// Another driver permits everything at every layer and takes the right to write away.
     pub hard_permit: bool,
+    /// Connections are authorized again without the right to write.
+    pub reauthorize_without_right: bool,
+    /// What a classify does not tell (absent metadata, the value of an empty field) reads as garbage and not as zero.
+    pub garbage: bool,
 }
 
 impl Config {
@@ -43,6 +47,8 @@ impl Config {
             pool: SpecialPool::Either,
             event_stacks: false,
             hard_permit: false,
+            reauthorize_without_right: false,
+            garbage: true,
         }
     }
 
@@ -52,6 +58,7 @@ impl Config {
             preempt: 0,
             freedom: Freedom::none(),
             pool: SpecialPool::VerifyEnd,
+            garbage: false,
             ..Self::new(0)
         }
     }
@@ -93,6 +100,10 @@ pub struct Freedom {
     pub no_headroom: u8,
     /// Unregistering a callout answers STATUS_DEVICE_BUSY while a classify is in progress, instead of waiting.
     pub busy_unregister: u8,
+    /// A connection is authorized again with its local address and port empty; only tests ask for this.
+    pub empty_when_reauthorized: u8,
+    /// A callout is not told that a filter of its was deleted; only tests ask for this.
+    pub lost_notification: u8,
 }
 
 impl Freedom {
@@ -110,6 +121,8 @@ impl Freedom {
             reauthorize: 5,
             no_headroom: 30,
             busy_unregister: 50,
+            empty_when_reauthorized: 0,
+            lost_notification: 0,
         }
     }
 
@@ -126,6 +139,8 @@ impl Freedom {
             reauthorize: 0,
             no_headroom: 0,
             busy_unregister: 0,
+            empty_when_reauthorized: 0,
+            lost_notification: 0,
         }
     }
 }

@@ -78,6 +78,16 @@ pub struct Kernel {
     driver_turns: Cell<u64>,
     fallible_calls: Cell<u64>,
     kernel_calls: Cell<u64>,
+    unloading: Cell<Option<Unloading>>,
+}
+
+/// A driver's unload routine that runs.
+#[derive(Clone, Copy)]
+struct Unloading {
+    thread: ThreadId,
+    began: Time,
+    /// Kernel calls that it made since it last waited for anything.
+    calls: u64,
 }
 
 impl Machine {
@@ -108,6 +118,7 @@ impl Machine {
             driver_turns: Cell::new(0),
             fallible_calls: Cell::new(0),
             kernel_calls: Cell::new(0),
+            unloading: Cell::new(None),
         });
         crate::fwp::boot(&kernel);
         Self { kernel }
@@ -240,6 +251,23 @@ impl Kernel {
         }
         let _ = address;
         None
+    }
+
+    /// The running thread enters the driver's unload routine, or has left it.
+    pub(crate) fn set_unloading(&self, runs: bool) {
+        let unloading = runs.then(|| Unloading {
+            thread: self.running().id,
+            began: self.now(),
+            calls: 0,
+        });
+        self.unloading.set(unloading);
+    }
+
+    /// The thread that the driver's unload routine runs on, and since when.
+    pub(crate) fn unloading(&self) -> Option<(ThreadId, Time)> {
+        self.unloading
+            .get()
+            .map(|unloading| (unloading.thread, unloading.began))
     }
 
     /// Whether a bug check has happened.

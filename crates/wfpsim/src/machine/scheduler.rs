@@ -20,6 +20,12 @@ use crate::memory::Ended;
 use crate::verifier::Violation;
 use corosensei::CoroutineResult;
 
+/// How many kernel calls an unload routine may make without ever waiting. Each packet that it gives back takes a dozen.
+const UNLOAD_CALLS: u64 = 100_000;
+
+/// How long an unload may take, in 100 ns units: ten minutes. The service control manager's patience ends after half of one.
+const UNLOAD_TIME: Time = 600 * 10_000_000;
+
 /// Why a machine stopped running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
@@ -105,6 +111,7 @@ impl Machine {
                 return Stop::Idle;
             }
             match self.kernel.next_deadline() {
+                Some(deadline) if self.kernel.unloads_for_ever(deadline) => return Stop::Hung,
                 Some(deadline) => self.kernel.clock.set(deadline.max(self.kernel.now())),
                 None => {
                     self.kernel
@@ -153,6 +160,9 @@ impl Kernel {
         self.kernel_calls.set(self.kernel_calls.get() + 1);
         // A kernel call takes a tenth of a microsecond, so that time moves while work is done.
         self.clock.set(self.clock.get() + 1);
+        if self.unloading.get().is_some() {
+            self.count_unloading();
+        }
         if self.random.preempts(self.config.preempt) {
             self.pause();
         }
@@ -171,6 +181,51 @@ impl Kernel {
         if self.config.behind {
             self.point_before("(returns)");
         }
+    }
+
+    /// Counts a call of the unload routine's, and stops the machine if it gets nowhere.
+    fn count_unloading(&self) {
+        let Some(mut unloading) = self.unloading.get() else {
+            return;
+        };
+        if unloading.thread != self.running().id {
+            return;
+        }
+        unloading.calls += 1;
+        self.unloading.set(Some(unloading));
+        if unloading.calls > UNLOAD_CALLS {
+            let summary = format!(
+                "the unload routine makes no progress: {UNLOAD_CALLS} kernel calls without waiting for anything"
+            );
+            self.bug_check(Violation::endless_unload(self, summary));
+        }
+    }
+
+    /// Notes that the unload routine waits, which is progress if it ends.
+    fn note_wait(&self) {
+        if let Some(unloading) = self.unloading.get()
+            && unloading.thread == self.running().id
+        {
+            self.unloading.set(Some(super::Unloading {
+                calls: 0,
+                ..unloading
+            }));
+        }
+    }
+
+    /// Whether an unload will not have ended at `time` though it should have long since. Then that is recorded.
+    fn unloads_for_ever(&self, time: Time) -> bool {
+        let began = self.unloading.get().map(|unloading| unloading.began);
+        let endless = began.is_some_and(|began| time > began + UNLOAD_TIME);
+        if endless {
+            let mut summary = "the unload routine has not returned for ten minutes".to_owned();
+            for line in self.waiting() {
+                summary.push_str("\n    ");
+                summary.push_str(&line);
+            }
+            self.record(Violation::endless_unload(self, summary));
+        }
+        endless
     }
 
     /// Lets others run.
@@ -198,6 +253,7 @@ impl Kernel {
                 deadline,
                 what: what.clone(),
             });
+            self.note_wait();
             thread.pause(Pause::Schedule);
         }
     }

@@ -66,6 +66,12 @@ pub(crate) struct List {
     pub references: u32,
     /// Whether it was ever referenced, and how many turns the driver's threads had had then.
     pub taken: Option<u64>,
+    /// The layer that it was first referenced at.
+    pub taken_at: Option<u16>,
+    /// Whether the driver's unload had begun when it was referenced last (C-50).
+    pub taken_late: bool,
+    /// Whether the adapter put it together of several datagrams (URO, A-10).
+    pub coalesced: bool,
     /// Clones made of it that were not freed.
     pub children: u32,
     /// Arena blocks that go with it.
@@ -91,6 +97,9 @@ impl List {
             packets: Vec::new(),
             references: 0,
             taken: None,
+            taken_at: None,
+            taken_late: false,
+            coalesced: false,
             children: 0,
             blocks: Vec::new(),
             shifts: Vec::new(),
@@ -175,8 +184,9 @@ impl super::State {
             .map(change)
     }
 
-    /// Every list that something of the driver's still keeps alive: references, clones.
-    pub(crate) fn kept(&self) -> Vec<(ObjectId, u32, bool)> {
+    /// Every list that something of the driver's still keeps alive: references, clones; and whether it was taken when unload had
+    /// begun.
+    pub(crate) fn kept(&self) -> Vec<(ObjectId, u32, bool, bool)> {
         let lists = self.lists.borrow();
         let kept = lists
             .values()
@@ -186,6 +196,7 @@ impl super::State {
                 list.ledger,
                 list.references,
                 matches!(list.kind, Kind::Clone { .. }),
+                list.taken_late,
             )
         })
         .collect()
@@ -307,6 +318,7 @@ pub(crate) fn clone_list(
         parent.children += 1;
         record.packets.clone_from(&parent.packets);
         record.inherit_injections(parent);
+        (record.taken_at, record.coalesced) = (parent.taken_at, parent.coalesced);
     }
     if let Some(ledger) = kernel.ndis.with(original, |list| list.ledger) {
         kernel.note(ledger, format!("cloned as {:p}", clone.as_ptr()));

@@ -124,6 +124,11 @@ pub(super) fn driver_retreat(
     _allocate: usize,
 ) -> i32 {
     let list = list_of(kernel, "NdisRetreatNetBufferDataStart", buffer);
+    if crate::fwp::is_absent_number(delta) {
+        let summary = "NdisRetreatNetBufferDataStart was asked for the size of a header that the metadata do not tell; its bit is not set";
+        let parameters = [list as u64, u64::from(delta), 0, 0];
+        kernel.bug_check(Violation::contract(kernel, "A-13", parameters, summary));
+    }
     if delta.saturating_add(backfill) > LONGEST {
         let summary = format!(
             "NdisRetreatNetBufferDataStart was asked for {delta} bytes and {backfill} of backfill, more than any packet has"

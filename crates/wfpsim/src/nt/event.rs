@@ -121,6 +121,11 @@ pub(super) fn wait(
         );
     }
     let event = object.cast::<KEvent>();
+    if object.is_null() && !kernel.nt.threads(kernel).is_empty() {
+        // E-10: the thread was started, and ObReferenceObjectByHandle gave no object to wait on.
+        let summary = "KeWaitForSingleObject was given NULL while a thread of the driver's runs that it has no object of";
+        kernel.bug_check(Violation::contract(kernel, "C-04", [0; 4], summary));
+    }
     check(kernel, event);
     let signalled = move |kernel: &Kernel| {
         // SAFETY: not followed if the block it lies in is gone; then the waiter wakes and faults itself.

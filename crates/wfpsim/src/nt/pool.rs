@@ -88,6 +88,10 @@ fn allocate_for(
         flags & POOL_FLAG_UNINITIALIZED == 0,
     );
     kernel.note(object, "allocated");
+    let thread = kernel.running();
+    if thread.classify_depth.get() > 0 {
+        kernel.fwp.note_allocation(thread.id, object);
+    }
     block.as_ptr().cast()
 }
 

@@ -13,6 +13,8 @@ use crate::machine::Kernel;
 pub(super) const ICMP: u8 = 1;
 /// TCP.
 pub(super) const TCP: u8 = 6;
+/// UDP.
+pub(super) const UDP: u8 = 17;
 /// ICMPv6.
 pub(super) const ICMPV6: u8 = 58;
 

@@ -51,7 +51,7 @@ macro_rules! places {
 
 impl Places {
     /// The fixed values of a classify; what a layer has besides is the caller's to set.
-    fn values(&self, ask: &Ask<'_>) -> Vec<Value> {
+    fn values(&self, kernel: &Kernel, ask: &Ask<'_>) -> Vec<Value> {
         let mut values = vec![Value::Empty; usize::from(self.count)];
         let mut set = |field: u16, value: Value| values[usize::from(field)] = value;
         let key = &ask.shape.key;
@@ -63,6 +63,13 @@ impl Places {
         set(self.interface, Value::U32(INTERFACE_INDEX));
         set(self.sub_interface, Value::U32(SUB_INTERFACE_INDEX));
         set(self.flags, Value::U32(ask.flags | ask.reauthorize_flag()));
+        let empty = kernel.config.freedom.empty_when_reauthorized;
+        if ask.reason != 0 && empty > 0 && kernel.random.percent(empty) {
+            // what is not known when a connection is authorized again is empty. Which fields that is no document says.
+            for field in [self.local_address, self.local_port] {
+                set(field, Value::Empty);
+            }
+        }
         values
     }
 }
@@ -124,21 +131,21 @@ impl<'a> Ask<'a> {
     }
 
     pub fn inbound_transport(self, kernel: &Kernel) -> Outcome {
-        let mut values = places!(inbound_transport).values(&self);
+        let mut values = places!(inbound_transport).values(kernel, &self);
         values[usize::from(layers::inbound_transport::COMPARTMENT_ID)] = Value::U32(COMPARTMENT_ID);
         let layer = self.layer(layers::FWPS_LAYER_INBOUND_TRANSPORT_V4);
         self.ask(kernel, layer, &values)
     }
 
     pub fn outbound_transport(self, kernel: &Kernel) -> Outcome {
-        let values = places!(outbound_transport).values(&self);
+        let values = places!(outbound_transport).values(kernel, &self);
         let layer = self.layer(layers::FWPS_LAYER_OUTBOUND_TRANSPORT_V4);
         self.ask(kernel, layer, &values)
     }
 
     pub fn recv_accept(self, kernel: &Kernel) -> Outcome {
         use layers::ale_auth_recv_accept as fields;
-        let mut values = places!(ale_auth_recv_accept).values(&self);
+        let mut values = places!(ale_auth_recv_accept).values(kernel, &self);
         values[usize::from(fields::ARRIVAL_INTERFACE_INDEX)] = Value::U32(INTERFACE_INDEX);
         values[usize::from(fields::REAUTHORIZE_REASON)] = Value::U32(self.reason);
         let layer = self.layer(layers::FWPS_LAYER_ALE_AUTH_RECV_ACCEPT_V4);
@@ -146,7 +153,7 @@ impl<'a> Ask<'a> {
     }
 
     pub fn connect(self, kernel: &Kernel) -> Outcome {
-        let mut values = places!(ale_auth_connect).values(&self);
+        let mut values = places!(ale_auth_connect).values(kernel, &self);
         values[usize::from(layers::ale_auth_connect::REAUTHORIZE_REASON)] = Value::U32(self.reason);
         let layer = self.layer(layers::FWPS_LAYER_ALE_AUTH_CONNECT_V4);
         self.ask(kernel, layer, &values)
@@ -210,17 +217,6 @@ impl<'a> Ask<'a> {
         }
     }
 
-    fn is_ale(layer: u16) -> bool {
-        (layers::FWPS_LAYER_ALE_AUTH_RECV_ACCEPT_V4
-            ..=layers::FWPS_LAYER_ALE_AUTH_CONNECT_V6_DISCARD)
-            .contains(&layer)
-            || matches!(
-                layer,
-                layers::FWPS_LAYER_ALE_FLOW_ESTABLISHED_V4
-                    | layers::FWPS_LAYER_ALE_FLOW_ESTABLISHED_V6
-            )
-    }
-
     /// Which layers are not told the size of the transport header: those before it was parsed.
     fn precedes_transport(layer: u16) -> bool {
         matches!(
@@ -257,7 +253,7 @@ impl<'a> Ask<'a> {
         if self.ale_required {
             metadata.present(consts::FWPS_METADATA_FIELD_ALE_CLASSIFY_REQUIRED);
         }
-        if Self::is_ale(layer) {
+        if is_ale(layer) {
             metadata.present(consts::FWPS_METADATA_FIELD_PACKET_DIRECTION);
             metadata.values.packetDirection = self.direction;
             metadata.present(consts::FWPS_METADATA_FIELD_PROCESS_ID);
@@ -299,6 +295,7 @@ impl<'a> Ask<'a> {
             kernel,
             Classification {
                 layer,
+                connection: self.shape.key,
                 values,
                 metadata,
                 list: self.list,
@@ -309,6 +306,21 @@ impl<'a> Ask<'a> {
             },
         )
     }
+}
+
+/// Whether a layer is one of ALE's authorization layers.
+pub(crate) fn is_ale(layer: u16) -> bool {
+    (layers::FWPS_LAYER_ALE_AUTH_RECV_ACCEPT_V4..=layers::FWPS_LAYER_ALE_AUTH_CONNECT_V6_DISCARD)
+        .contains(&layer)
+        || is_established(layer)
+}
+
+/// Whether a layer is ALE's last, where a connection is there already.
+pub(crate) fn is_established(layer: u16) -> bool {
+    matches!(
+        layer,
+        layers::FWPS_LAYER_ALE_FLOW_ESTABLISHED_V4 | layers::FWPS_LAYER_ALE_FLOW_ESTABLISHED_V6
+    )
 }
 
 fn is_link_local(address: IpAddr) -> bool {

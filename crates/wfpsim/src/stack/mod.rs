@@ -5,7 +5,7 @@
 
 mod account;
 mod established;
-mod flow;
+pub(crate) mod flow;
 mod layers;
 pub(crate) mod network;
 mod power;
@@ -27,7 +27,10 @@ pub use receive::Received;
 pub use receive::Security;
 pub use send::Transmitted;
 
+pub(crate) use layers::is_ale;
+pub(crate) use layers::is_established;
 pub(crate) use receive::receive_injected;
+pub(crate) use send::check_byte_order;
 pub(crate) use send::send_injected;
 
 use wfp_sys::consts;
@@ -126,6 +129,13 @@ pub(crate) fn drop_injected(kernel: &Kernel, list: *mut NET_BUFFER_LIST) -> NtSt
         kernel.set_fate(packet, Fate::Dropped("injection_failed"));
     }
     status::INSUFFICIENT_RESOURCES
+}
+
+/// Whether a packet is on its way out of the machine, and not back into it.
+pub(crate) fn is_leaving(kernel: &Kernel, packet: u64) -> bool {
+    kernel.with_packet(packet, |packet| {
+        packet.side == Side::Outbound && !packet.loopback
+    }) == Some(true)
 }
 
 impl Kernel {

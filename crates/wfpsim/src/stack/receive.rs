@@ -208,6 +208,9 @@ fn receive(kernel: &Kernel, packet: u64, shape: Shape, received: Received, loopb
         ip_header,
     };
     let list = indicate(kernel, &inbound, &bytes, data_end, "received");
+    if shape.key.protocol == flow::UDP && crate::fwp::takes_coalesced(kernel, shape.is_v6()) {
+        kernel.ndis.with_mut(list, |list| list.coalesced = true);
+    }
     if by_other {
         kernel
             .ndis

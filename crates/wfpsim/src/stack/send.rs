@@ -298,6 +298,11 @@ fn connect(
                 summary,
             ));
         }
+        let waits = kernel.stack.flow_state(&key);
+        if waits.is_none_or(|(_, state, now)| state != FlowState::Connecting || now != endpoint) {
+            // the socket was closed meanwhile. Nobody asks for the connection any more.
+            return;
+        }
         // the connect is classified again at once, on this thread, without a packet.
         let mut ask = Ask::new(&shape, std::ptr::null_mut());
         (ask.flags, ask.endpoint, ask.direction) =
@@ -467,7 +472,7 @@ pub(crate) fn send_injected(kernel: &Kernel, list: *mut NET_BUFFER_LIST, send: S
         }
         return status::INVALID_HANDLE;
     }
-    let (remote, sent_with) = match read_parameters(&send) {
+    let (remote, sent_with) = match read_parameters(kernel, &send, Some(packet)) {
         Ok(Some((remote, sent_with))) => (Some(remote), Some(sent_with)),
         Ok(None) => (None, None),
         Err(status) => return status,
@@ -506,9 +511,47 @@ pub(crate) fn send_injected(kernel: &Kernel, list: *mut NET_BUFFER_LIST, send: S
     status::SUCCESS
 }
 
+/// Addresses come in host order and go in network order: one of the packet's own that is turned round was handed on as it
+/// came, and one that a field did not tell is no address.
+pub(crate) fn check_byte_order(kernel: &Kernel, name: &str, packet: Option<u64>, address: [u8; 4]) {
+    let clean = packet
+        .and_then(|packet| kernel.with_packet(packet, |packet| packet.clean.clone()))
+        .unwrap_or_default();
+    let Ok(ip) = wfpsim_packet::IpPacket::parse(&clean) else {
+        return;
+    };
+    let mut turned = address;
+    turned.reverse();
+    let own = [ip.source(), ip.destination()];
+    let is_own = |address: [u8; 4]| own.contains(&IpAddr::from(address));
+    let empty = crate::fwp::EMPTY as u32;
+    let (rule, why) = if is_own(address) {
+        return;
+    } else if is_own(turned) {
+        (
+            "A-21",
+            "an IPv4 address in host byte order; it takes network byte order",
+        )
+    } else if [empty, empty.swap_bytes()].contains(&u32::from_be_bytes(address)) {
+        (
+            "A-22",
+            "the value of a field that was FWP_EMPTY for an address",
+        )
+    } else {
+        return;
+    };
+    let summary = format!("{name} was given {why}: {}", IpAddr::from(address));
+    let parameters = [u64::from(u32::from_be_bytes(address)), 0, 0, 0];
+    kernel.bug_check(Violation::contract(kernel, rule, parameters, summary));
+}
+
 /// Reads what the driver keeps until completion: a freed structure faults here, as it does in
 /// tcpip!IppProcessAncillaryData.
-fn read_parameters(send: &Send) -> Result<Option<(IpAddr, SentWith)>, NtStatus> {
+fn read_parameters(
+    kernel: &Kernel,
+    send: &Send,
+    packet: Option<u64>,
+) -> Result<Option<(IpAddr, SentWith)>, NtStatus> {
     if send.arguments.is_null() {
         return Ok(None);
     }
@@ -537,6 +580,14 @@ fn read_parameters(send: &Send) -> Result<Option<(IpAddr, SentWith)>, NtStatus> 
             };
             control_data.push(byte);
         }
+    }
+    if let IpAddr::V4(address) = remote {
+        check_byte_order(
+            kernel,
+            "FwpsInjectTransportSendAsync0",
+            packet,
+            address.octets(),
+        );
     }
     // SAFETY: the union's members are a number and a bit field of the same 32 bits.
     let remote_scope_id = unsafe { arguments.remoteScopeId.Anonymous.Value };

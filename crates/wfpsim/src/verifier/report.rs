@@ -218,6 +218,11 @@ impl Violation {
         } else {
             [fault.address as u64, write, fault.instruction as u64, 0]
         };
+        let blamed = crate::fwp::blame(kernel, fault.address, block.as_ref());
+        let (rule, summary) = match blamed {
+            Some((rule, why)) => (rule, format!("{summary}: {why}")),
+            None => (rule, summary),
+        };
         let summary = match kernel.image_offset(fault.instruction) {
             Some(offset) => format!("the driver's image, at offset {offset:#x}, {summary}"),
             None => summary,
@@ -239,7 +244,18 @@ impl Violation {
             summary.push_str("\n    ");
             summary.push_str(line);
         }
-        Self::new(kernel, code::WFPSIM_HANG, [0; 4], "C-50", summary)
+        // whoever counts additions and deletions waits for a deletion that nobody is told of.
+        let rule = if kernel.fwp.has_lost_notifications() {
+            "A-08"
+        } else {
+            "C-50"
+        };
+        Self::new(kernel, code::WFPSIM_HANG, [0; 4], rule, summary)
+    }
+
+    /// The unload routine goes on and on, or waits for ever while other things happen.
+    pub(crate) fn endless_unload(kernel: &Kernel, summary: String) -> Self {
+        Self::new(kernel, code::WFPSIM_HANG, [1, 0, 0, 0], "C-50", summary)
     }
 
     /// The rule that was broken, with what it means. A number is always in the table; tests hold that.

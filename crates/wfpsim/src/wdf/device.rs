@@ -396,6 +396,19 @@ pub(super) fn tear_down(kernel: &Kernel, handle: usize) {
     crate::nt::free_blocks(kernel, &[object as usize], "deleted");
 }
 
+/// The device object of a device; `None` if the handle is of something else.
+pub(super) fn object_of(kernel: &Kernel, handle: usize) -> Option<usize> {
+    object::find::<Device, _>(kernel, handle, |device| device.object)
+}
+
+/// Whether an address is a device object of the driver's.
+pub(crate) fn is_device_object(kernel: &Kernel, address: usize) -> bool {
+    let objects = kernel.wdf.objects.borrow();
+    objects
+        .values()
+        .any(|object| matches!(&object.kind, Kind::Device(device) if device.object == address))
+}
+
 /// Deletes every device.
 pub(super) fn delete_all(kernel: &Kernel) {
     let devices = || {

@@ -53,6 +53,7 @@ pub(crate) use bind::EXPORTS;
 pub(crate) use bind::unbind;
 pub(crate) use device::Opened;
 pub(crate) use device::close;
+pub(crate) use device::is_device_object;
 pub(crate) use device::open;
 pub(crate) use device::unfinished_initializers;
 pub(crate) use manual::cancel;

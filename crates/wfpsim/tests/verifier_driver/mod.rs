@@ -60,6 +60,7 @@ thread_local! {
     static INJECTION: Cell<HANDLE> = const { Cell::new(null_mut()) };
     static ENGINE: Cell<HANDLE> = const { Cell::new(null_mut()) };
     static NUMBER: Cell<u32> = const { Cell::new(0) };
+    static DEVICE: Cell<*mut c_void> = const { Cell::new(null_mut()) };
     static FORGETS: Cell<bool> = const { Cell::new(false) };
     static KEPT: Cell<*const c_void> = const { Cell::new(null()) };
 }
@@ -179,11 +180,12 @@ pub fn load(layer: GUID, action: u32) {
             notifyFn: Some(notify),
             flowDeleteFn: None,
         };
-        let (mut device, mut number) = (0u64, 0);
-        assert_eq!(
-            FwpsCalloutRegister3((&raw mut device).cast(), &callout, &mut number),
-            0
-        );
+        let (mut none, mut number) = (0u64, 0);
+        let device = match DEVICE.get() {
+            device if device.is_null() => (&raw mut none).cast(),
+            device => device,
+        };
+        assert_eq!(FwpsCalloutRegister3(device, &callout, &mut number), 0);
         NUMBER.set(number);
         ENGINE.set(open_engine(FWPM_SESSION_FLAG_DYNAMIC));
         let management = FWPM_CALLOUT0 {
@@ -197,6 +199,11 @@ pub fn load(layer: GUID, action: u32) {
         );
         add_filter(layer, action, FWPM_SUBLAYER_UNIVERSAL);
     }
+}
+
+/// Has [`load`] register the callout with a device object of a loaded driver. Without a driver there is none, and any will do.
+pub fn register_with(device: *mut c_void) {
+    DEVICE.set(device);
 }
 
 /// Adds one more filter for the callout, or for none.

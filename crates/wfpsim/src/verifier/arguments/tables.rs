@@ -109,9 +109,16 @@ pub(super) const FRAMEWORK: &[Kind] = kinds! {
 /// What the parameters of the simulator's own codes are, by rule. Of rules that are not here the first is the object.
 pub(super) const CONTRACT: &[(&str, [&str; 4])] = by_rule! {
     "A.1": IRQL, "the highest IRQL allowed", "", "";
+    "A-02": "the device object, or the status", "", "", "";
+    "A-03": "the filter", "the layer", "", "";
     "A-06": "the handle", "", "", "";
+    "A-10": "the net buffer list", "", "", "";
     "A-11": "the handle or address that was given", "", "", "";
-    "A-25": "the net buffer list", "", "", "";
+    "A-13": "the handle or list that was given", "the number that was given", "", "";
+    "A-19": "the net buffer list", "what is linked behind it", "", "";
+    "A-21": "the IPv4 address as it was given", "", "", "";
+    "A-22": "the IPv4 address as it was given", "", "", "";
+    "A-25": "the net buffer list", "the layer", "", "";
     "A-28": "the net buffer list", "", "", "";
     "A-29": "the net buffer list", IRQL, "", "";
     "A-39": "the net buffer list", "", "", "";
@@ -129,12 +136,17 @@ pub(super) const CONTRACT: &[(&str, [&str; 4])] = by_rule! {
     "A-71": "the completion context", "the layer that it was pended at", "", "";
     "A-72": "the clone that was given", "", "", "";
     "A-74": "the completion context, or the net buffer list that was injected", "the net buffer list it was completed with", "", "";
+    "A-76": "the net buffer list", "the layer that it was referenced at", "", "";
+    "A-77": "the completion context", "the layer that it was pended at", "", "";
+    "A-78": "the completion handle", "", "", "";
     "B-01": "the NET_BUFFER", "the bytes asked for", "", "";
     "B-03": "the net buffer list", "the bytes that it was advanced by", "the bytes of the retreat that is to be undone", "";
     "C-01": "the spin lock", "the lock queue handle", "", "";
     "C-03": "the spin lock that is held", "", "", "";
     "C-04": "the object", "", "", "";
     "C-06": "the EX_RUNDOWN_REF", "its value", "", "";
+    "C-50": "the filter or the device object", "the layer, or the callouts registered with it", "", "";
+    "C-51": "the device object", "the callouts registered with it", "", "";
     "D-01": "the driver object", "", "", "";
     "D-02": "the device", "", "", "";
     "D-04": "the device", "", "", "";

@@ -13,7 +13,7 @@ pub(super) const RULES: &[Rule] = &[
         windows: Windows::Status(
             "STATUS_FWP_CANNOT_PEND, STATUS_FWP_NULL_POINTER or STATUS_FWP_TCPIP_NOT_READY",
         ),
-        check: Check::Open,
+        check: Check::Tested { by: &["A-69"] },
         meaning: "The completion handle dies with its classify. A connection that is authorized again cannot be pended. A driver that \
                   takes a failure for a success waits with a context that does not exist.",
         read: &["FwpsPendOperation0"],
@@ -23,7 +23,9 @@ pub(super) const RULES: &[Rule] = &[
         title: "After a successful pend answer BLOCK with ABSORB; after a failed one give back what was taken",
         severity: Severity::PacketLoss,
         windows: Windows::Nothing,
-        check: Check::Open,
+        check: Check::Tested {
+            by: &["A-70", "A-70-failed"],
+        },
         meaning: "Another answer decides the operation while it is pended. After a failure nothing is pended: a reference or an entry \
                   that was made for it is to be undone there, or it leaks.",
         read: &[
@@ -36,7 +38,16 @@ pub(super) const RULES: &[Rule] = &[
         title: "Exactly one FwpsCompleteOperation0 for each successful pend",
         severity: Severity::BugCheck,
         windows: Windows::LaterAs("a crash in FwpsCompleteOperation0; a connection that hangs"),
-        check: Check::Open,
+        check: Check::Tested {
+            by: &[
+                "O-19",
+                "O-19-never",
+                "O-19-null",
+                "E-1",
+                "E-11",
+                "fort-dropped-pends",
+            ],
+        },
         meaning: "Never completed, the connection hangs until its program gives up. Completed twice, or with NULL, the context is used \
                   after it was freed. That holds also when denying, when something failed later, and at unload.",
         read: &[
@@ -50,7 +61,9 @@ pub(super) const RULES: &[Rule] = &[
         title: "Before a connect is completed, have the decision stored where its second classify finds it, and hold no lock",
         severity: Severity::Hang,
         windows: Windows::Nothing,
-        check: Check::Open,
+        check: Check::Tested {
+            by: &["O-20", "A-72-clone", "E-6-no-right", "E-8"],
+        },
         meaning: "FwpsCompleteOperation0 has the connect classified again, on the same thread, before it returns. A lock that classify \
                   takes is a deadlock; a decision that is stored afterwards is not found, and the connect gets the wrong answer.",
         read: &[
@@ -64,7 +77,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A pended connect's entry belongs to the thread that completes it, not to the second classify",
         severity: Severity::Leak,
         windows: Windows::Nothing,
-        check: Check::Open,
+        check: Check::Tested { by: &["A-73"] },
         meaning: "That the second classify always comes is not documented. An entry that only it frees is leaked when it does not \
                   come.",
         read: &["Windows-driver-samples pull request 623"],
@@ -74,7 +87,9 @@ pub(super) const RULES: &[Rule] = &[
         title: "An accept is completed with the clone, and then that clone is injected; denied, it is completed with NULL",
         severity: Severity::PacketLoss,
         windows: Windows::Nothing,
-        check: Check::Open,
+        check: Check::Tested {
+            by: &["A-74", "A-74-another"],
+        },
         meaning: "The accept is not classified again by the completion: the injected clone, let pass at the accept layer, is the \
                   authorization. Another packet, or none, and the peer's connection attempt is lost.",
         read: &[
@@ -87,7 +102,9 @@ pub(super) const RULES: &[Rule] = &[
         title: "Do not pend at ALE_FLOW_ESTABLISHED, and block there only for an error of security",
         severity: Severity::Failure,
         windows: Windows::Status("an error: there is no completion handle"),
-        check: Check::Open,
+        check: Check::NotChecked {
+            why: "The model has no FLOW_ESTABLISHED layer. Taking what ALE has still to classify is A-66.",
+        },
         meaning: "The flow is there already. Blocking it tears down a connection that both ends believe in.",
         read: &["network: Processing Classify Callouts Asynchronously"],
     },
@@ -96,7 +113,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "When authorized again, a packet at either ALE layer may go either way: read the direction",
         severity: Severity::PacketLoss,
         windows: Windows::Nothing,
-        check: Check::Open,
+        check: Check::Tested { by: &["A-76"] },
         meaning: "A policy change has existing connections authorized by their next packet, which may be inbound at CONNECT and outbound \
                   at RECV_ACCEPT. Taken for the usual direction, its headers are looked for in the wrong place, and it is injected \
                   into the wrong path.",
@@ -107,7 +124,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A packet that is authorized again cannot be pended, but may be absorbed and injected; without one decide at once",
         severity: Severity::PacketLoss,
         windows: Windows::Nothing,
-        check: Check::Open,
+        check: Check::Tested { by: &["A-76b"] },
         meaning: "The operation cannot wait, the packet can. Where there is neither a packet nor a stored decision the answer is due \
                   now, and BLOCK is the safe one.",
         read: &[
@@ -120,7 +137,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Buffer the data of a pended datagram, and tell pended operations apart by context: a SYN may come again",
         severity: Severity::PacketLoss,
         windows: Windows::Nothing,
-        check: Check::Open,
+        check: Check::Tested { by: &["A-77"] },
         meaning: "The data of a pended operation is flushed: the callout injects it, or it is gone. A peer sends its SYN again while \
                   the first is pended, so that addresses and ports do not name one operation.",
         read: &["FwpsPendOperation0"],
@@ -130,7 +147,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Two callouts that pend and resume one connection: known defects of old Windows",
         severity: Severity::BugCheck,
         windows: Windows::LaterAs("a crash on Windows 7 and Server 2008 R2 without the hotfix"),
-        check: Check::Open,
+        check: Check::Tested { by: &["KB979278"] },
         meaning: "KB979278: one callout resumed a connection while another pended it. KB979223: blocking a chain leaked its last \
                   packet. KB2664888: a stream injection lost count of the level.",
         read: &["KB979278", "KB979223", "KB2664888"],

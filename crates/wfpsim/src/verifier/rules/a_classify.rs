@@ -13,7 +13,7 @@ pub(super) const RULES: &[Rule] = &[
         windows: Windows::LaterAs(
             "0xD1 or wrong data: the memory is the caller's stack or is used again",
         ),
-        check: Check::Open,
+        check: Check::Tested { by: &["A-12"] },
         meaning: "Fixed values, metadata, the filter and all that they point to (IPv6 addresses, control data, the process path) \
                   are gone or something else when classify has returned. A worker that reads them decides about nonsense, or \
                   faults.",
@@ -27,7 +27,9 @@ pub(super) const RULES: &[Rule] = &[
         title: "A metadata field is valid only if its bit is set; every one may be absent",
         severity: Severity::BugCheck,
         windows: Windows::Nothing,
-        check: Check::Open,
+        check: Check::Tested {
+            by: &["A-13-endpoint", "A-13-compartment", "A-13-control-data"],
+        },
         meaning: "A field whose bit is clear holds nothing. A reset that the stack makes itself, for one, comes to the outbound \
                   transport layer with most of them absent. A driver that asserts or assumes one stops there, or works with zero.",
         read: &[
@@ -41,7 +43,9 @@ pub(super) const RULES: &[Rule] = &[
         title: "Test condition flags in the FLAGS field and metadata bits in currentMetadataValues, not one in the other",
         severity: Severity::PacketLoss,
         windows: Windows::Nothing,
-        check: Check::Open,
+        check: Check::NotChecked {
+            why: "The comparison happens inside the driver. What it leads to is seen: a packet not rebuilt (A-63), a checksum left wrong (A-60).",
+        },
         meaning: "Both are 32 bits and share values: FWP_CONDITION_FLAG_IS_REASSEMBLED is \
                   FWPS_METADATA_FIELD_TRANSPORT_HEADER_SIZE. A test of the wrong word is true for nearly every packet, or for \
                   none.",
@@ -52,7 +56,9 @@ pub(super) const RULES: &[Rule] = &[
         title: "Without FWPS_RIGHT_ACTION_WRITE write no action but a BLOCK",
         severity: Severity::Security,
         windows: Windows::Nothing,
-        check: Check::Open,
+        check: Check::Tested {
+            by: &["A-15", "A-15-toggle"],
+        },
         meaning: "Another filter has decided, and only a veto of a permit is left to others. A PERMIT written there can let \
                   through what somebody else has blocked for good.",
         read: &["FWPS_CLASSIFY_OUT0", "FWP: Filter Arbitration"],
@@ -62,7 +68,9 @@ pub(super) const RULES: &[Rule] = &[
         title: "Clear the write right with a final BLOCK, with a PERMIT that the filter wants hard, and when the packet is kept",
         severity: Severity::Security,
         windows: Windows::Nothing,
-        check: Check::Open,
+        check: Check::Tested {
+            by: &["A-16", "A-16-pend", "A-16-permit"],
+        },
         meaning: "While the right is set, a filter of lower weight may overrule: it permits, or pends in its turn, what this callout \
                   has taken and will inject later. The packet is then there twice, or goes through although it was blocked.",
         read: &["FWPS_CALLOUT_CLASSIFY_FN2", "network: Types of Callouts"],
@@ -72,7 +80,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "FWPS_CLASSIFY_OUT_FLAG_ABSORB goes with FWP_ACTION_BLOCK only, and not at the discard layers",
         severity: Severity::PacketLoss,
         windows: Windows::Nothing,
-        check: Check::Open,
+        check: Check::Tested { by: &["A-17"] },
         meaning: "Absorbing means that the callout has the packet and answers for it. With another action the packet goes on and is \
                   injected as well; absorbed with nothing kept of it, it is lost without any trace in the stack's statistics.",
         read: &[
@@ -85,7 +93,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A terminating callout answers BLOCK or PERMIT, an inspection callout CONTINUE",
         severity: Severity::PacketLoss,
         windows: Windows::Nothing,
-        check: Check::Open,
+        check: Check::Tested { by: &["A-18"] },
         meaning: "Any other answer of a terminating callout is taken for BLOCK: what it meant to leave alone is dropped. An \
                   inspection callout that decides is not what its filter says it is.",
         read: &["FWPS_CALLOUT_CLASSIFY_FN2", "FWPS_ACTION0"],
@@ -97,7 +105,7 @@ pub(super) const RULES: &[Rule] = &[
         windows: Windows::BugCheck(
             "0xD1 for the NULL; nothing for the NET_BUFFERs that are forgotten",
         ),
-        check: Check::Open,
+        check: Check::Tested { by: &["A-19"] },
         meaning: "A TCP connect and an authorization that is repeated come without a packet. Outbound, each NET_BUFFER of the list is \
                   an IP packet: a driver that looks at the first only decides about one and loses or passes the others.",
         read: &["network: Packet Indication Format"],
@@ -107,8 +115,8 @@ pub(super) const RULES: &[Rule] = &[
         title: "Which packet comes with which ALE layer",
         severity: Severity::Fact,
         windows: Windows::NotApplicable,
-        check: Check::NotChecked {
-            why: "It says what the stack does, and the model does so. A driver that expects a packet where there is none breaks A-19.",
+        check: Check::Tested {
+            by: &["A-20", "E-6"],
         },
         meaning: "A connect has no packet for TCP and the first datagram for others; an accept has the SYN or the first datagram.",
         read: &["network: WFP Layer Requirements and Restrictions"],
@@ -118,7 +126,9 @@ pub(super) const RULES: &[Rule] = &[
         title: "IPv4 addresses are host order in fixed values and network order where they are given back: convert once",
         severity: Severity::PacketLoss,
         windows: Windows::Nothing,
-        check: Check::Open,
+        check: Check::Tested {
+            by: &["A-21", "A-21-rebuild"],
+        },
         meaning: "An address in the wrong order is another host's. Policy is then asked about the wrong peer, or the packet is sent \
                   to it.",
         read: &[
@@ -132,7 +142,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Look at a value's type before reading it: unknown fields are FWP_EMPTY when a connection is authorized again",
         severity: Severity::BugCheck,
         windows: Windows::LaterAs("0xD1, where the missing value is a pointer"),
-        check: Check::Open,
+        check: Check::Tested { by: &["A-22"] },
         meaning: "The union of an empty value holds nothing. For a value that is a pointer, an IPv6 address or a 64-bit number, \
                   that is a NULL dereference in the classify.",
         read: &["FWP_VALUE0", "FWP: ALE Re-authorization"],

@@ -42,7 +42,9 @@ pub(super) const RULES: &[Rule] = &[
         title: "Create the device object before FwpsCalloutRegister, and look at what it returns",
         severity: Severity::Failure,
         windows: Windows::Status("an error such as STATUS_FWP_ALREADY_EXISTS"),
-        check: Check::Open,
+        check: Check::Tested {
+            by: &["A-02-no-device", "A-02-copied-key"],
+        },
         meaning: "Without its device object, or with a key that is registered already, the callout is not registered. The filters \
                   that name it then block what they match (A-03).",
         read: &[
@@ -55,7 +57,9 @@ pub(super) const RULES: &[Rule] = &[
         title: "Leave no terminating filter whose callout is not registered",
         severity: Severity::PacketLoss,
         windows: Windows::Nothing,
-        check: Check::Open,
+        check: Check::Tested {
+            by: &["A-03", "O-28"],
+        },
         meaning: "A filter whose action is a terminating or unknown callout blocks everything it matches while that callout is not \
                   registered: the network is down for that traffic, with no driver to blame. \
                   FWPM_FILTER_FLAG_PERMIT_IF_CALLOUT_UNREGISTERED turns that into a permit.",
@@ -93,7 +97,9 @@ pub(super) const RULES: &[Rule] = &[
         title: "Do not return from unload before every callout is unregistered and every injection handle destroyed",
         severity: Severity::BugCheck,
         windows: Windows::BugCheck("0xCE, when something calls into the image that is gone"),
-        check: Check::Open,
+        check: Check::Tested {
+            by: &["A-06-handle", "O-24"],
+        },
         meaning: "The filter engine does not know that the driver has gone. The next packet that matches a filter, the next \
                   completion, the next flow that ends calls code that is not there any more.",
         read: &[
@@ -116,7 +122,9 @@ pub(super) const RULES: &[Rule] = &[
         title: "notifyFn: answer ADD with a status that is meant; expect a NULL key on DELETE, and no balance",
         severity: Severity::Failure,
         windows: Windows::Nothing,
-        check: Check::Open,
+        check: Check::Tested {
+            by: &["A-08-null-key", "A-08-unbalanced"],
+        },
         meaning: "A status other than success on ADD keeps the filter out. On DELETE there is no filter key: a driver that reads \
                   it faults. Deletes have been reported missing, so an unload that waits for as many as there were adds may wait \
                   for ever.",
@@ -127,7 +135,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Repeat FwpsCalloutUnregister while it says busy or in use",
         severity: Severity::BugCheck,
         windows: Windows::Status("STATUS_DEVICE_BUSY or STATUS_FWP_IN_USE"),
-        check: Check::Open,
+        check: Check::Tested { by: &["A-09"] },
         meaning: "A classify under way or a flow's context keeps the callout registered. A driver that does not look, or tries \
                   once, unloads with its callout registered.",
         read: &["FwpsCalloutUnregisterById0", "ebpf-for-windows issue 1272"],
@@ -137,7 +145,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Set a callout's flags for what it can do: with ALLOW_URO never clone and reinject inbound URO packets",
         severity: Severity::PacketLoss,
         windows: Windows::Nothing,
-        check: Check::Open,
+        check: Check::Tested { by: &["A-10"] },
         meaning: "Flags that allow an offload have the callout see coalesced or unsegmented packets, which it must then handle. \
                   Flags that are not set turn the offload off for what its filters match.",
         read: &["FWPS_CALLOUT3"],
@@ -147,7 +155,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Delete what was added to the engine: close the dynamic session, or delete each object",
         severity: Severity::Leak,
         windows: Windows::Nothing,
-        check: Check::Open,
+        check: Check::Tested { by: &["A-11"] },
         meaning: "Objects of a session that is not dynamic outlive the driver: providers, sublayers, callouts, and filters that \
                   block (A-03). An engine handle that is never closed keeps even a dynamic session's objects.",
         read: &["FWPM_SESSION0", "FwpmEngineClose0"],

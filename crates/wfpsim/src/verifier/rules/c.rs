@@ -67,7 +67,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Unload waits on the thread object itself, referenced before its handle is closed",
         severity: Severity::BugCheck,
         windows: Windows::BugCheck("0xCE, when the thread's next instruction is gone"),
-        check: Check::Open,
+        check: Check::Tested { by: &["E-10"] },
         meaning: "An event that the thread sets says that it is about to end, not that it has: its last instructions are still in the \
                   image. A handle that was closed before the object was referenced names nothing to wait for.",
         read: &[
@@ -90,7 +90,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Rundown protection: acquired by everything that leaves work behind, released when it ends, waited for by unload",
         severity: Severity::BugCheck,
         windows: Windows::BugCheck("0xCE or 0xD1, when late work runs"),
-        check: Check::Open,
+        check: Check::Tested { by: &["npcap-341"] },
         meaning: "Without it unload overtakes a call that is under way. Released too often it lets unload go early; not released it \
                   keeps it for ever. An acquisition that fails means that the driver is going, and is not to be ignored.",
         read: &["kernel: Run-Down Protection", "npcap issue 341"],
@@ -112,7 +112,17 @@ pub(super) const RULES: &[Rule] = &[
         title: "Unload in order: stop, filters, callouts, drain, worker, injection handle, nothing left",
         severity: Severity::Hang,
         windows: Windows::LaterAs("a service that hangs in STOP_PENDING, or 0xCE"),
-        check: Check::Open,
+        check: Check::Tested {
+            by: &[
+                "E-4",
+                "C-50-filters-last",
+                "C-50-state-first",
+                "C-50-handle-first",
+                "C-50-device-first",
+                "portmaster-1908",
+                "E-3",
+            ],
+        },
         meaning: "Each step keeps a later one from waiting for ever or from leaving something behind. A queue that is drained before the \
                   callouts are gone fills again; a worker that is stopped first leaves packets that nobody gives back.",
         read: &[
@@ -125,7 +135,15 @@ pub(super) const RULES: &[Rule] = &[
         title: "A DriverEntry that fails undoes everything that it did",
         severity: Severity::BugCheck,
         windows: Windows::BugCheck("0xCE, when something calls into the image that is gone"),
-        check: Check::Open,
+        check: Check::Tested {
+            by: &[
+                "E-5",
+                "C-51-handle",
+                "C-51-session",
+                "C-51-thread",
+                "C-51-pool",
+            ],
+        },
         meaning: "Nobody calls the unload routine of a driver that was not loaded. A callout, a thread or a handle that DriverEntry leaves \
                   behind belongs to nobody.",
         read: &[
@@ -164,7 +182,9 @@ pub(super) const RULES: &[Rule] = &[
         windows: Windows::SpecialPool(
             "0xCD beyond the end, 0xCC or 0xD5 after the free, 0xD6 beyond the page, 0xC1 found at the free",
         ),
-        check: Check::Open,
+        check: Check::Tested {
+            by: &["E-3-block", "E-2"],
+        },
         meaning: "A byte before or behind a block is somebody else's, and so is a block that was freed. Without special pool the victim \
                   is whoever owns that memory, and is blamed for it.",
         read: &[
