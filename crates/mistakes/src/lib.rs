@@ -15,6 +15,7 @@
 )]
 
 pub mod driver;
+mod executive;
 mod table;
 pub mod traffic;
 
@@ -27,5 +28,5 @@ pub use table::making;
 /// Every mistake.
 pub fn all() -> impl Iterator<Item = &'static Mistake> {
     let tables: [&'static [Mistake]; 0] = [];
-    tables.into_iter().flatten()
+    tables.into_iter().chain(executive::TABLES).flatten()
 }

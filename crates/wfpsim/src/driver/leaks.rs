@@ -14,7 +14,8 @@ use crate::verifier::code;
 ///
 /// The kinds: `pool`, `nbl_reference`, `clone`, `pended_operation`, `injection_handle`, `injection`, `callout`,
 /// `filter_object`, `engine_session`, `bfe_subscription`, `thread`, `thread_object`, `wdf_object`, `net_buffer_list`,
-/// `net_buffer_pool`, `flow_context`, `mdl`, `process_reference`, `error_log_entry`.
+/// `net_buffer_pool`, `flow_context`, `mdl`, `process_reference`, `error_log_entry`, `work_item`, `dpc`,
+/// `timer`.
 pub type Leaks = BTreeMap<&'static str, u64>;
 
 /// Everything found.
@@ -32,6 +33,9 @@ pub(super) struct Found {
     threads: Vec<ThreadId>,
     thread_objects: Vec<ObjectId>,
     wdf_objects: Vec<ObjectId>,
+    work_items: Vec<ObjectId>,
+    dpcs: usize,
+    timers: usize,
     others: Vec<Kept>,
 }
 
@@ -89,7 +93,7 @@ fn others(kernel: &Kernel) -> Vec<Kept> {
 /// What was left, besides `open`, the framework's objects that the driver did not close.
 pub(super) fn find(kernel: &Kernel, open: Vec<ObjectId>) -> Found {
     let mut pool = kernel.arena.live_blocks();
-    pool.retain(|block| matches!(block.purpose, Purpose::Pool(_)));
+    pool.retain(|block| matches!(block.purpose, Purpose::Pool(_) | Purpose::PagedPool(_)));
     Found {
         pool,
         lists: kernel.ndis.kept(),
@@ -107,6 +111,9 @@ pub(super) fn find(kernel: &Kernel, open: Vec<ObjectId>) -> Found {
             .chain(open)
             .collect(),
         others: others(kernel),
+        work_items: kernel.nt.work_items.left(),
+        dpcs: kernel.nt.dpcs.pending(),
+        timers: kernel.nt.timers.set(),
     }
 }
 
@@ -136,6 +143,9 @@ impl Found {
             ("thread", self.threads.len() as u64),
             ("thread_object", self.thread_objects.len() as u64),
             ("wdf_object", self.wdf_objects.len() as u64),
+            ("work_item", self.work_items.len() as u64),
+            ("dpc", self.dpcs as u64),
+            ("timer", self.timers as u64),
         ];
         let others = self
             .others
@@ -176,6 +186,14 @@ pub(super) fn report(kernel: &Kernel, found: &Found, when: &str, driver: u64) ->
             violation,
             found.pool.first().map(|block| block.object),
         ));
+    }
+
+    if count("work_item") > 0 {
+        // Pool that IoAllocateWorkItem took in the driver's name.
+        let summary = format!("{when} with {} work items not freed", count("work_item"));
+        let parameters = [driver, 0, count("work_item")];
+        let violation = Violation::verifier(kernel, 0x62, parameters, summary, "C-62");
+        kernel.record(about(violation, found.work_items.first().copied()));
     }
 
     // Kind, rule, what it reads as, and the first object of the kind.
@@ -260,17 +278,20 @@ pub(super) fn report(kernel: &Kernel, found: &Found, when: &str, driver: u64) ->
     }
 
     // Windows goes on until it next calls, and stops then; with the driver gone here, that is certain to come.
-    for (kind, what) in [
-        ("callout", "callouts registered"),
+    for (kind, rule, what) in [
+        ("callout", "A-06", "callouts registered"),
         (
             "bfe_subscription",
+            "A-06",
             "subscriptions to the filter engine's state",
         ),
+        ("dpc", "C-52", "DPCs queued or running"),
+        ("timer", "C-52", "timers set"),
     ] {
         if count(kind) > 0 {
             kernel.record(unloaded(
                 kernel,
-                "A-06",
+                rule,
                 driver,
                 format!("{when} with {} {what}", count(kind)),
             ));

@@ -231,6 +231,14 @@ impl Machine {
     }
 }
 
+/// Whether DriverEntry has returned a success.
+pub(crate) fn has_started(kernel: &Kernel) -> bool {
+    matches!(
+        kernel.wdf.life.stage.get(),
+        Stage::Loaded | Stage::Unloading
+    )
+}
+
 /// Stops the machine if there is no driver any more: `address` is code of an image that is gone. Every call of a
 /// driver's function passes here.
 pub(crate) fn require_loaded(kernel: &Kernel, address: usize) {
@@ -276,7 +284,8 @@ fn load(kernel: &Kernel, entry: usize) -> Result<(), LoadError> {
 fn unload(kernel: &Kernel) -> Leaks {
     let life = &kernel.wdf.life;
     let object = life.object.get() as PDRIVER_OBJECT;
-    kernel.block(
+    kernel.block_under(
+        "D-08",
         "processes to close their handles to the driver's device (D-08)".to_owned(),
         None,
         |kernel| kernel.wdf.life.handles.get() == 0,
@@ -303,6 +312,7 @@ fn unload(kernel: &Kernel) -> Leaks {
 /// What is left when the driver's last function has returned: counted, reported, and the image taken away.
 fn take_image_away(kernel: &Kernel, when: &str) -> Leaks {
     let life = &kernel.wdf.life;
+    crate::nt::wait_for_work_items(kernel);
     let open = crate::wdf::left_open(kernel);
     crate::wdf::unbind(kernel);
     let found = leaks::find(kernel, open);

@@ -9,6 +9,7 @@ use super::objects::Key;
 use crate::machine::Kernel;
 use crate::nt::NtStatus;
 use crate::nt::status;
+use crate::verifier::Violation;
 
 /// One registered callout.
 pub(super) struct Callout {
@@ -18,6 +19,8 @@ pub(super) struct Callout {
     pub classify: usize,
     /// flowDeleteFn; 0 if there is none.
     pub flow_delete: usize,
+    /// The device object that it was registered with.
+    device: usize,
     /// Classify calls of it that have not returned.
     pub in_progress: u32,
 }
@@ -64,6 +67,7 @@ fn register_as(
     if device.is_null() {
         return status::INVALID_PARAMETER;
     }
+    check_device(kernel, device as usize);
     let key = Key::from(&callout.calloutKey);
     if kernel.fwp.callout_id(key).is_some() {
         return status::FWP_ALREADY_EXISTS;
@@ -76,6 +80,7 @@ fn register_as(
             version,
             classify: classify as usize,
             flow_delete: callout.flowDeleteFn.map_or(0, |function| function as usize),
+            device: device as usize,
             in_progress: 0,
         },
     );
@@ -93,6 +98,20 @@ pub(super) fn unregister_by_key(kernel: &Kernel, key: *const GUID) -> NtStatus {
         Some(id) => unregister(kernel, id),
         None => status::FWP_CALLOUT_NOT_FOUND,
     }
+}
+
+/// The device is a WDM device object, not the framework's handle, and there (D-05).
+fn check_device(kernel: &Kernel, device: usize) {
+    let what = if crate::wdf::is_handle(kernel, device) {
+        "a handle of the framework and no DEVICE_OBJECT"
+    } else if !kernel.is_readable(device) {
+        "a device object that was deleted"
+    } else {
+        return;
+    };
+    let summary = format!("FwpsCalloutRegister was given {device:#x}, which is {what}");
+    let violation = Violation::contract(kernel, "D-05", [device as u64, 0, 0, 0], summary);
+    kernel.bug_check(violation.about_address(kernel, device))
 }
 
 pub(super) fn unregister(kernel: &Kernel, id: u32) -> NtStatus {
@@ -139,6 +158,15 @@ impl super::State {
             .iter()
             .find(|(_, callout)| callout.key == key)
             .map(|(id, _)| *id)
+    }
+
+    /// How many callouts are registered with a device object.
+    pub(crate) fn callouts_of(&self, device: usize) -> usize {
+        let callouts = self.callouts.borrow();
+        callouts
+            .values()
+            .filter(|callout| callout.device == device)
+            .count()
     }
 
     /// How many callouts are registered.

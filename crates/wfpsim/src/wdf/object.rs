@@ -363,7 +363,12 @@ pub(super) fn delete_by_driver(kernel: &Kernel, object: WDFOBJECT) {
             );
             kernel.bug_check(violation.about(kernel, ledger));
         }
-        Some(_) => delete(kernel, handle),
+        Some((name, true, _)) => {
+            if name == "WDFDEVICE" {
+                super::device::check_callouts(kernel, handle);
+            }
+            delete(kernel, handle);
+        }
     }
 }
 
