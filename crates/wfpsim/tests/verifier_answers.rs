@@ -168,6 +168,18 @@ fn a_lock_held_when_classify_returns_is_told() {
     left(&machine, "C-03");
 }
 
+#[test]
+fn classify_returns_at_the_level_it_was_called_at() {
+    unsafe extern "C" {
+        fn KeLowerIrql(level: u8);
+    }
+    let machine = machine(INBOUND, |asked| unsafe {
+        KeLowerIrql(irql::PASSIVE);
+        asked.permit();
+    });
+    left(&machine, "A.1");
+}
+
 thread_local! {
     static LOCK: std::cell::Cell<wdk_sys_portable::KSPIN_LOCK> = const { std::cell::Cell::new(0) };
 }

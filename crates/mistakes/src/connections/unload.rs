@@ -42,13 +42,6 @@ pub(crate) const UNLOAD: &[Mistake] = &[
         "destroys its injection handle while its callouts ask about packets with it",
     ),
     always(
-        "C-50-device-first",
-        "C-50",
-        plain,
-        load_and_unload,
-        "deletes its device object before its callouts are unregistered",
-    ),
-    always(
         "portmaster-1908",
         "C-50",
         plain,

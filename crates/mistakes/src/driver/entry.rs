@@ -128,9 +128,6 @@ fn destroy_injection_handle() {
 
 /// What a mistaken driver does before its turn.
 fn wrong_order() {
-    if makes("C-50-device-first") {
-        unsafe { call_unsafe_wdf_function_binding!(WdfObjectDelete, (*globals()).device.cast()) };
-    }
     if makes("C-50-filters-last") {
         callouts::unregister();
     }

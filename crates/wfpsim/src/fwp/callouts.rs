@@ -115,20 +115,26 @@ pub(super) fn unregister_by_key(kernel: &Kernel, key: *const GUID) -> NtStatus {
     }
 }
 
-/// A callout is registered with a device object that is there, and stays until it is unregistered. Stories without a driver
-/// have no device to give.
+/// A callout is registered with a device object that is there, and stays until it is unregistered: with the WDM device object,
+/// and not with the framework's handle (D-05). Stories without a driver have no device to give.
 fn require_device(kernel: &Kernel, device: usize) {
     if !crate::driver::is_present(kernel) || crate::wdf::is_device_object(kernel, device) {
         return;
     }
-    let summary = format!(
-        "FwpsCalloutRegister3 was given device object {device:#x}, which is none of this driver's that exists"
-    );
-    let violation = Violation::contract(kernel, "A-02", [device as u64, 0, 0, 0], summary);
+    let (rule, what) = if crate::wdf::is_handle(kernel, device) {
+        ("D-05", "a handle of the framework and no DEVICE_OBJECT")
+    } else if device != 0 && !kernel.is_readable(device) {
+        ("D-05", "a device object that was deleted")
+    } else {
+        ("A-02", "none of this driver's that exists")
+    };
+    let summary =
+        format!("FwpsCalloutRegister3 was given device object {device:#x}, which is {what}");
+    let violation = Violation::contract(kernel, rule, [device as u64, 0, 0, 0], summary);
     kernel.bug_check(violation.about_address(kernel, device));
 }
 
-/// Stops the machine if a callout is registered with a device object that the driver is about to delete (C-50).
+/// Stops the machine if a callout is registered with a device object that the driver is about to delete (D-04, X4).
 pub(crate) fn require_device_unused(kernel: &Kernel, device: usize) {
     let users = kernel
         .fwp
@@ -145,7 +151,7 @@ pub(crate) fn require_device_unused(kernel: &Kernel, device: usize) {
         let rule = if crate::driver::is_entering(kernel) {
             "C-51"
         } else {
-            "C-50"
+            "D-04"
         };
         let violation = Violation::contract(kernel, rule, parameters, summary);
         kernel.bug_check(violation.about_address(kernel, device));

@@ -178,11 +178,28 @@ pub(super) fn complete(kernel: &Kernel, context: Handle, list: *mut NET_BUFFER_L
     let value = context as usize;
     let lock = kernel.running().locks.borrow().last().copied();
     if let Some(lock) = lock {
-        let summary = format!(
-            "FwpsCompleteOperation0 was called with spin lock {lock:#x} held; it classifies a connect again on this thread before it returns"
-        );
+        let layer = kernel
+            .fwp
+            .pended
+            .borrow()
+            .get(&value)
+            .map(|pended| pended.layer);
+        let connect = layer.is_some_and(|layer| {
+            (layers::FWPS_LAYER_ALE_AUTH_CONNECT_V4..=layers::FWPS_LAYER_ALE_AUTH_CONNECT_V6)
+                .contains(&layer)
+        });
+        let (rule, why) = if connect {
+            (
+                "A-72",
+                "classifies the connect again on this thread before it returns",
+            )
+        } else {
+            ("C-03", "may call out or take locks of its own")
+        };
+        let summary =
+            format!("FwpsCompleteOperation0 was called with spin lock {lock:#x} held; it {why}");
         let parameters = [lock as u64, value as u64, 0, 0];
-        let violation = Violation::contract(kernel, "A-72", parameters, summary);
+        let violation = Violation::contract(kernel, rule, parameters, summary);
         let labels = [
             "the spin lock that is held",
             "the completion context",

@@ -363,8 +363,10 @@ pub(super) fn delete_by_driver(kernel: &Kernel, object: WDFOBJECT) {
             );
             kernel.bug_check(violation.about(kernel, ledger));
         }
-        Some(_) => {
-            if let Some(object) = super::device::object_of(kernel, handle) {
+        Some((name, true, _)) => {
+            if name == "WDFDEVICE"
+                && let Some(object) = super::device::object_of(kernel, handle)
+            {
                 crate::fwp::require_device_unused(kernel, object);
             }
             delete(kernel, handle);
