@@ -88,6 +88,9 @@ pub struct Thread {
     pub locks: RefCell<Vec<usize>>,
     /// How many classify calls of any callout are on its stack.
     pub classify_depth: Cell<u32>,
+    /// The function that gave the thread a null pointer last, and the rule by which that is to be looked at; nothing if the same
+    /// function gave something since.
+    pub(crate) null_from: Cell<Option<(&'static str, &'static str)>>,
     /// Where its stack ends.
     pub(crate) stack_end: Cell<usize>,
     /// Whether the driver created it.
@@ -125,6 +128,7 @@ impl Thread {
             processor: Cell::new(None),
             locks: RefCell::new(Vec::new()),
             classify_depth: Cell::new(0),
+            null_from: Cell::new(None),
             stack_end: Cell::new(stack_end),
             of_driver: Cell::new(false),
             of_program: Cell::new(false),
