@@ -17,6 +17,7 @@
 mod connections;
 pub mod driver;
 mod executive;
+mod packets;
 mod table;
 pub mod traffic;
 
@@ -34,5 +35,9 @@ pub fn all() -> impl Iterator<Item = &'static Mistake> {
         connections::ALE,
         connections::UNLOAD,
     ];
-    tables.into_iter().chain(executive::TABLES).flatten()
+    tables
+        .into_iter()
+        .chain(executive::TABLES)
+        .chain(packets::TABLES)
+        .flatten()
 }

@@ -65,6 +65,41 @@ pub struct Judgement {
 }
 
 impl Mistake {
+    /// A mistake that shows on every run of a plain machine.
+    pub const fn always(
+        name: &'static str,
+        rule: &'static str,
+        what: &'static str,
+        story: fn(&Machine),
+    ) -> Self {
+        Self {
+            name,
+            rule,
+            what,
+            when: When::Always,
+            config: |config| config,
+            story,
+        }
+    }
+
+    /// A race.
+    pub const fn sometimes(
+        name: &'static str,
+        rule: &'static str,
+        what: &'static str,
+        story: fn(&Machine),
+    ) -> Self {
+        Self {
+            when: When::SomeSeeds,
+            ..Self::always(name, rule, what, story)
+        }
+    }
+
+    /// The same on another machine.
+    pub const fn on(self, config: fn(Config) -> Config) -> Self {
+        Self { config, ..self }
+    }
+
     /// Runs the driver, with the mistake or as its twin, under the seed.
     pub fn run(&self, wrong: bool, seed: u64) -> Judgement {
         let base = match self.when {

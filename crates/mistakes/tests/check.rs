@@ -178,11 +178,80 @@ fn what_is_left_behind_by_a_refused_load_fails_everywhere() {
     for line in &summary.lines {
         let failed = line.failed.as_ref().expect("it failed");
         assert!(
-            matches!(&failed.failures[0], Failure::Violation(found) if found.rule == "C-62"),
+            matches!(&failed.failures[0], Failure::Violation(found) if found.rule == "C-51"),
             "{}",
             told(line)
         );
     }
+}
+
+/// Scenarios, and mistakes that each must find under the mistake's own rule. Other scenarios find them too, or do not come by.
+const FINDS: &[(&str, &str)] = &[
+    ("tcp-inbound", "A-74"),
+    ("tcp-inbound", "A-74-another"),
+    ("udp-inbound", "A-12"),
+    ("tcp-outbound", "O-19"),
+    ("tcp-outbound", "O-20"),
+    ("tcp-outbound", "O-19-never"),
+    ("udp-outbound", "A-72-clone"),
+    ("tcp-reset", "A-13-endpoint"),
+    ("tcp-inbound", "A-16"),
+    ("tcp-inbound", "A-17"),
+    ("udp-outbound", "A-16-pend"),
+    ("udp-outbound", "A-21"),
+    ("ipsec-esp", "A-21-rebuild"),
+    ("absent-metadata", "A-13-compartment"),
+    ("no-write-right", "A-15"),
+    ("syn-retransmitted", "A-74-another"),
+    ("policy-change", "A-76"),
+    ("policy-change", "A-69"),
+    ("policy-change", "E-6"),
+    ("policy-keeps-changing", "A-76b"),
+    ("one-call-fails", "A-70-failed"),
+    ("one-call-fails", "E-5"),
+    ("one-call-fails", "C-51-handle"),
+    ("one-call-fails", "C-51-session"),
+    ("one-call-fails", "C-51-pool"),
+    ("one-call-fails", "E-11"),
+    ("unload-under-load", "npcap-341"),
+    ("unload-under-load", "C-50-filters-last"),
+    ("unload-under-load", "C-50-handle-first"),
+    ("unload-under-load", "A-09"),
+    ("unload-under-load", "A-06-handle"),
+    ("reload", "O-24"),
+    ("reload", "A-03"),
+    ("completions-at-unload", "C-50-handle-first"),
+    ("engine-restart", "A-08-null-key"),
+];
+
+#[test]
+fn scenarios_find_the_mistakes_that_they_are_about() {
+    let driver = Driver::from(linked(EVERYWHERE));
+    let mut missed = Vec::new();
+    for &(name, mistake) in FINDS {
+        let rule = mistakes::all().find(|one| one.name == mistake);
+        let rule = rule.expect("the mistake is in its table").rule;
+        let scenarios = check::find(name);
+        assert_eq!(scenarios.len(), 1, "{name}");
+        let settings = Settings {
+            scenarios,
+            seed: 0,
+            seeds: None,
+            case: None,
+        };
+        let summary = mistakes::making(Some(mistake), || {
+            check::run(&driver, &settings, &mut |_| true, &mut |_| {})
+        });
+        let failed = summary.lines[0].failed.as_ref();
+        let found = failed.and_then(|failed| match &failed.failures[0] {
+            Failure::Violation(violation) => Some(violation.rule),
+            _ => None,
+        });
+        if found != Some(rule) {
+            missed.push((name, mistake, rule, found));
+        }
+    }
+    assert!(missed.is_empty(), "{missed:?}");
 }
 
 #[test]

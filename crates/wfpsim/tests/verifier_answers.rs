@@ -185,40 +185,6 @@ thread_local! {
 }
 
 #[test]
-fn a_callout_that_takes_its_own_injected_packets_again_is_told() {
-    let machine = machine(INBOUND, |asked| {
-        if asked.ale_required() {
-            asked.permit();
-        } else {
-            asked.hold();
-        }
-    });
-    // With another handle than the one that injects, the packet never looks like the driver's own.
-    when_completed(|_, _| {});
-    forget_injection_state();
-    receive_syn(&machine);
-    receive_data(&machine);
-    for round in 0..12 {
-        worker(&machine, move || {
-            // The original shows its payload, an injected clone its IP header.
-            let clone = if round == 0 {
-                whole_clone()
-            } else {
-                clone_of(held())
-            };
-            dereference();
-            let _status = inject(clone);
-        });
-        if machine.kernel().has_crashed() {
-            break;
-        }
-    }
-    let violation = reported(&machine, CONTRACT, None, "A-51");
-    assert_eq!(violation.parameters[1], 9, "rounds");
-    tells(&violation, &["injected into the receive path"]);
-}
-
-#[test]
 fn the_state_of_an_injected_packet_is_each_handles_own() {
     let machine = holding();
     let states = machine.call("worker", irql::PASSIVE, |_| unsafe {

@@ -362,16 +362,33 @@ fn what_is_remembered_stays_bounded_in_a_long_run() {
 
 // Replay
 
-unsafe extern "system" fn alters(object: *mut DRIVER_OBJECT, path: PCUNICODE_STRING) -> NTSTATUS {
+unsafe extern "system" fn pends(object: *mut DRIVER_OBJECT, path: PCUNICODE_STRING) -> NTSTATUS {
     let status = unsafe { entry(object, path) };
-    answer_with(|asked| unsafe {
-        let buffer = asked.buffer();
-        let bytes = (*(*buffer).CurrentMdl).MappedSystemVa.cast::<u8>();
-        *bytes.add((*buffer).CurrentMdlOffset as usize) ^= 1;
-        asked.permit();
-    });
-    load(INBOUND, FWP_ACTION_CALLOUT_TERMINATING);
+    answer_with(Classify::pend);
+    load(
+        FWPM_LAYER_ALE_AUTH_RECV_ACCEPT_V4,
+        FWP_ACTION_CALLOUT_TERMINATING,
+    );
     status
+}
+
+/// Injects the datagram with its first byte changed, by the rules: in memory of the clone's own, without a checksum.
+fn alters() {
+    const UDP_HEADER: u32 = 8;
+    retreat(held(), IP_HEADER + UDP_HEADER);
+    let clone = clone_of(held());
+    advance(held(), IP_HEADER + UDP_HEADER);
+    construct(clone, IP_HEADER, IPPROTO_UDP);
+    unsafe {
+        let buffer = (*clone).FirstNetBuffer;
+        let bytes = (*(*buffer).CurrentMdl).MappedSystemVa.cast::<u8>();
+        let packet = bytes.add((*buffer).CurrentMdlOffset as usize);
+        packet.add(IP_HEADER as usize + 6).write_bytes(0, 2);
+        *packet.add((IP_HEADER + UDP_HEADER) as usize) ^= 1;
+    }
+    complete(clone);
+    dereference();
+    assert_eq!(inject(clone), 0);
 }
 
 unsafe extern "system" fn permits(object: *mut DRIVER_OBJECT, path: PCUNICODE_STRING) -> NTSTATUS {
@@ -381,7 +398,7 @@ unsafe extern "system" fn permits(object: *mut DRIVER_OBJECT, path: PCUNICODE_ST
     status
 }
 
-fn replay(entry: wfpsim::driver::DriverEntry) -> wfpsim::replay::Summary {
+fn replay(entry: wfpsim::driver::DriverEntry, then: fn()) -> wfpsim::replay::Summary {
     let settings = wfpsim::replay::Settings {
         config: Config::plain(),
         block: wfpsim::replay::Block::default(),
@@ -399,13 +416,14 @@ fn replay(entry: wfpsim::driver::DriverEntry) -> wfpsim::replay::Summary {
         },
         &mut |_| {},
     );
+    worker(runner.machine(), then);
     worker(runner.machine(), unload);
     runner.finish(&mut |_| {})
 }
 
 #[test]
 fn a_replayed_packet_that_was_altered_is_told_with_the_byte() {
-    let summary = replay(alters);
+    let summary = replay(pends, alters);
     let [violation] = &summary.violations[..] else {
         panic!("{:#?}", summary.violations);
     };
@@ -414,7 +432,7 @@ fn a_replayed_packet_that_was_altered_is_told_with_the_byte() {
         (code::WFPSIM_PACKET_VIOLATION, "A-42")
     );
     assert!(
-        violation.summary.contains("byte 8 behind the IP header"),
+        violation.summary.contains("byte 6 behind the IP header"),
         "{violation}"
     );
     assert!(!summary.is_clean());
@@ -422,7 +440,7 @@ fn a_replayed_packet_that_was_altered_is_told_with_the_byte() {
 
 #[test]
 fn a_replayed_packet_that_was_let_pass_is_not_reported() {
-    let summary = replay(permits);
+    let summary = replay(permits, || ());
     assert!(summary.is_clean(), "{:#?}", summary.violations);
     assert_eq!(summary.delivered, 1);
 }

@@ -225,7 +225,11 @@ fn add_objects() -> NTSTATUS {
         for (key, below) in [(SUBLAYER, 1), (SECOND_SUBLAYER, 2)] {
             let sublayer = FWPM_SUBLAYER0 {
                 subLayerKey: key,
-                weight: universal - below,
+                weight: if makes("A-67") {
+                    universal
+                } else {
+                    universal - below
+                },
                 ..Default::default()
             };
             let status = FwpmSubLayerAdd0(engine, &raw const sublayer, null_mut());

@@ -15,6 +15,7 @@ use super::ipsec;
 use super::pended;
 use super::queue;
 use super::queue::Packet;
+use super::wrong;
 use crate::makes;
 
 /// What the driver makes of a packet.
@@ -108,6 +109,9 @@ fn plan(asked: &Asked) -> Plan {
 
 /// Whether the driver has injected the packet itself, last or before.
 fn is_own(asked: &Asked) -> bool {
+    if makes("O-21") {
+        return false;
+    }
     let state =
         unsafe { FwpsQueryPacketInjectionState0((*globals()).injection, asked.list, null_mut()) };
     matches!(
@@ -118,7 +122,8 @@ fn is_own(asked: &Asked) -> bool {
 
 fn inbound_transport(asked: &Asked) -> Plan {
     // ALE has still to see it, and the driver with it.
-    if asked.has(FWPS_METADATA_FIELD_ALE_CLASSIFY_REQUIRED) {
+    if asked.has(FWPS_METADATA_FIELD_ALE_CLASSIFY_REQUIRED) && !makes("O-22") {
+        wrong::clone_what_passes(asked);
         return Plan::Permit;
     }
     let Some(secure) = ipsec::look(asked) else {
@@ -173,7 +178,7 @@ pub fn can_be_held(asked: &Asked) -> bool {
 pub fn is_inbound_whole(asked: &Asked) -> bool {
     let needed = FWPS_METADATA_FIELD_IP_HEADER_SIZE | FWPS_METADATA_FIELD_TRANSPORT_HEADER_SIZE;
     let metadata = asked.metadata();
-    asked.flags() & FWP_CONDITION_FLAG_IS_LOOPBACK == 0
+    (asked.flags() & FWP_CONDITION_FLAG_IS_LOOPBACK == 0 || makes("A-68"))
         && metadata.currentMetadataValues & needed == needed
         && asked.interface().is_some()
         && asked.data_offset() >= metadata.ipHeaderSize + skipped(asked)
@@ -197,10 +202,21 @@ fn hold(asked: &Asked, held: Held) {
         queue::free_packet(packet);
         return asked.block();
     }
+    if makes("A-25") {
+        wrong::retreat(asked.list, asked.metadata().ipHeaderSize);
+    }
+    if makes("A-32") {
+        wrong::tag_the_list(asked.list, packet);
+    }
     unsafe {
         if !asked.list.is_null() {
-            FwpsReferenceNetBufferList0(asked.list, 1);
+            if !makes("O-2") {
+                FwpsReferenceNetBufferList0(asked.list, 1);
+            }
             (*packet).list = asked.list;
+        }
+        if makes("B-12") {
+            (*packet).list = wrong::copy_the_list(asked.list);
         }
         if held.pend && makes("A-69") {
             (*packet).pended = asked.metadata().completionHandle;
@@ -208,7 +224,7 @@ fn hold(asked: &Asked, held: Held) {
             let status =
                 FwpsPendOperation0(asked.metadata().completionHandle, &raw mut (*packet).pended);
             if status != 0 {
-                if !(*packet).list.is_null() {
+                if !(*packet).list.is_null() && !makes("O-4") {
                     FwpsDereferenceNetBufferList0((*packet).list, 0);
                 }
                 queue::free_packet(packet);
@@ -233,6 +249,9 @@ fn hold(asked: &Asked, held: Held) {
     } else {
         asked.absorb();
     }
+    if makes("O-25") {
+        return super::inbound::reinject(packet);
+    }
     queue::enqueue(packet);
 }
 
@@ -253,8 +272,14 @@ fn describe(asked: &Asked, held: Held, packet: *mut Packet) -> bool {
     (packet.secure, packet.outbound) = (held.secure, held.outbound);
     packet.values = asked.values;
     (packet.interface, packet.sub_interface) = asked.interface().unwrap_or_default();
+    if makes("A-49") {
+        (packet.interface, packet.sub_interface) = (packet.sub_interface, packet.interface);
+    }
     if !asked.list.is_null() || makes("A-20") {
         packet.data_offset = asked.data_offset();
+    }
+    if makes("A-31") {
+        packet.cached = unsafe { (*(*asked.list).FirstNetBuffer).CurrentMdl };
     }
     if asked.has(FWPS_METADATA_FIELD_IP_HEADER_SIZE) {
         packet.ip_header = metadata.ipHeaderSize;
@@ -268,12 +293,21 @@ fn describe(asked: &Asked, held: Held, packet: *mut Packet) -> bool {
     if asked.has(FWPS_METADATA_FIELD_TRANSPORT_ENDPOINT_HANDLE) || makes("A-13-endpoint") {
         packet.endpoint = metadata.transportEndpointHandle;
     }
+    if makes("A-53") {
+        packet.endpoint = wrong::first_endpoint(packet.endpoint);
+    }
+    if makes("OSR-59954") {
+        packet.endpoint = metadata.transportEndpointHandle;
+    }
     if asked.has(FWPS_METADATA_FIELD_REMOTE_SCOPE_ID) {
         packet.arguments.remoteScopeId = metadata.remoteScopeId;
     }
     let told = asked.has(FWPS_METADATA_FIELD_TRANSPORT_CONTROL_DATA) || makes("A-13-control-data");
     let control = told && metadata.controlDataLength > 0;
-    if control {
+    if control && makes("O-18-classify-memory") {
+        packet.arguments.controlData = metadata.controlData;
+        packet.arguments.controlDataLength = metadata.controlDataLength;
+    } else if control {
         let copy = queue::copy_to_pool(metadata.controlData.cast(), metadata.controlDataLength);
         if copy.is_null() {
             return false;
@@ -283,7 +317,7 @@ fn describe(asked: &Asked, held: Held, packet: *mut Packet) -> bool {
     }
     let raw = asked.has(FWPS_METADATA_FIELD_TRANSPORT_HEADER_INCLUDE_HEADER)
         && metadata.headerIncludeHeaderLength > 0;
-    if raw {
+    if raw && !makes("A-54") {
         packet.raw_header = queue::copy_to_pool(
             metadata.headerIncludeHeader.cast(),
             metadata.headerIncludeHeaderLength,

@@ -3,6 +3,7 @@
 use std::ptr::null_mut;
 
 use wdk_sys_portable::*;
+use wfp_sys::consts::AF_INET;
 use wfp_sys::consts::AF_UNSPEC;
 use wfp_sys::consts::FWPS_INJECTION_TYPE_TRANSPORT;
 use wfp_sys::fwps::FwpsInjectionHandleCreate0;
@@ -61,12 +62,13 @@ fn start() -> NTSTATUS {
         if !queue::create() {
             return STATUS_INSUFFICIENT_RESOURCES;
         }
+        let family = if makes("A-56") { AF_INET } else { AF_UNSPEC };
         let status = FwpsInjectionHandleCreate0(
-            AF_UNSPEC,
+            family,
             FWPS_INJECTION_TYPE_TRANSPORT,
             &raw mut (*globals()).injection,
         );
-        if status != STATUS_SUCCESS {
+        if status != STATUS_SUCCESS && !makes("A-56-refused") {
             return status;
         }
     }
@@ -118,6 +120,9 @@ fn destroy_injection_handle() {
     unsafe {
         if !(*globals).injection.is_null() {
             let _destroyed = FwpsInjectionHandleDestroy0((*globals).injection);
+            if makes("A-57") {
+                let _again = FwpsInjectionHandleDestroy0((*globals).injection);
+            }
             let kept = makes("npcap-341") || makes("C-50-handle-first");
             if !kept {
                 (*globals).injection = null_mut();

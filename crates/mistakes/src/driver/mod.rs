@@ -20,6 +20,7 @@ pub(crate) mod outbound;
 pub(crate) mod pended;
 pub(crate) mod queue;
 pub(crate) mod worker;
+pub(crate) mod wrong;
 
 use std::cell::Cell;
 use std::cell::UnsafeCell;
@@ -28,11 +29,13 @@ use std::ffi::c_void;
 use wdk_sys_portable::KEVENT;
 use wdk_sys_portable::KSPIN_LOCK;
 use wdk_sys_portable::WDFDEVICE;
+use wdk_sys_portable::ntddk::KeSetEvent;
 use wfp_sys::HANDLE;
 use wfpsim::Machine;
 use wfpsim::driver::Leaks;
 use wfpsim::driver::Linked;
 use wfpsim::driver::Parameters;
+use wfpsim::machine::irql;
 
 use queue::ListEntry;
 
@@ -67,6 +70,8 @@ pub struct Setup {
     pub twice: bool,
     /// Its filters make a permit final (FWPM_FILTER_FLAG_CLEAR_ACTION_RIGHT, A-16).
     pub final_permit: bool,
+    /// The worker begins when the story says so ([`wake`]), and not when there is something to do.
+    pub patient: bool,
 }
 
 impl Setup {
@@ -79,6 +84,23 @@ impl Setup {
             undecided: false,
             twice: false,
             final_permit: false,
+            patient: false,
+        }
+    }
+
+    /// The same, with a worker that waits until it is told.
+    pub const fn patient(self) -> Self {
+        Self {
+            patient: true,
+            ..self
+        }
+    }
+
+    /// The same, with a policy that blocks what has this port at the remote end.
+    pub const fn blocking(self, port: u16) -> Self {
+        Self {
+            blocked_port: Some(port),
+            ..self
         }
     }
 
@@ -134,6 +156,10 @@ pub struct Globals {
     pub filters: u32,
     /// Signalled when there is none left, as far as notifyFn is told.
     pub no_filters: KEVENT,
+    /// What a mistake keeps between one call and another.
+    pub kept: *mut c_void,
+    /// An endpoint that a mistake keeps for too long.
+    pub kept_endpoint: u64,
 }
 
 thread_local! {
@@ -168,6 +194,8 @@ fn fresh() -> *mut Globals {
             decision: None,
             filters: 0,
             no_filters: KEVENT::default(),
+            kept: std::ptr::null_mut(),
+            kept_endpoint: 0,
         });
     });
     globals()
@@ -189,6 +217,17 @@ pub fn linked(setup: Setup) -> Linked {
     Linked {
         entry: entry::driver_entry,
     }
+}
+
+/// Tells a patient worker to begin, and lets everything happen that follows.
+pub fn wake(machine: &Machine) {
+    machine.call("timer", irql::DISPATCH, |_| {
+        let globals = globals();
+        if !globals.is_null() {
+            unsafe { KeSetEvent(&raw mut (*globals).event, 0, 0) };
+        }
+    });
+    machine.run();
 }
 
 /// Unloads the driver. What it left behind is among the machine's violations.

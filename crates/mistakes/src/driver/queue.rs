@@ -7,6 +7,7 @@ use wdk_sys_portable::ntddk::*;
 use wfp_sys::HANDLE;
 use wfp_sys::fwps::FWPS_INCOMING_VALUES0;
 use wfp_sys::fwps::FWPS_TRANSPORT_SEND_PARAMS0;
+use wfp_sys::ndis::MDL;
 use wfp_sys::ndis::NET_BUFFER_LIST;
 
 use super::Layer;
@@ -105,6 +106,8 @@ pub struct Packet {
     pub raw_header: *mut u8,
     /// Its length.
     pub raw_header_length: u32,
+    /// Where the bytes were at classify: nothing keeps them there.
+    pub cached: *mut MDL,
     /// The arguments of a send injection, which live as long as the packet does.
     pub arguments: FWPS_TRANSPORT_SEND_PARAMS0,
 }
@@ -178,7 +181,9 @@ pub fn enqueue(packet: *mut Packet) {
         }
         insert_tail_list(queue, &raw mut (*packet).link);
         KeReleaseSpinLock(&raw mut (*globals).lock, irql);
-        KeSetEvent(&raw mut (*globals).event, 0, 0);
+        if !(*globals).setup.patient {
+            KeSetEvent(&raw mut (*globals).event, 0, 0);
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use super::outbound;
 use super::pended;
 use super::queue;
 use super::queue::Packet;
+use super::wrong;
 use crate::makes;
 
 /// `KernelMode`.
@@ -135,6 +136,9 @@ unsafe extern "C" fn run(_context: *mut c_void) {
             }
             found = unsafe { (*packet).pended };
             end(packet);
+            if makes("A-43-list") {
+                wrong::log(unsafe { (*packet).link.flink } as usize as u32);
+            }
         }
         if ending {
             break;

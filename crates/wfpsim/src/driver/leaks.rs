@@ -6,6 +6,7 @@ use crate::machine::Kernel;
 use crate::machine::ThreadId;
 use crate::memory::Block;
 use crate::memory::Purpose;
+use crate::ndis::HeldList;
 use crate::verifier::ObjectId;
 use crate::verifier::Violation;
 use crate::verifier::code;
@@ -21,8 +22,8 @@ pub type Leaks = BTreeMap<&'static str, u64>;
 /// Everything found.
 pub(super) struct Found {
     pool: Vec<Block>,
-    /// Net buffer lists with their references, whether each is a clone, and whether it was taken when unload had begun.
-    lists: Vec<(ObjectId, u32, bool, bool)>,
+    /// Net buffer lists that are referenced, and clones.
+    lists: Vec<HeldList>,
     /// Pended operations, with the rule that leaving each breaks.
     pended: Vec<(ObjectId, &'static str)>,
     injection_handles: usize,
@@ -123,12 +124,13 @@ pub(super) fn find(kernel: &Kernel, open: Vec<ObjectId>) -> Found {
 }
 
 impl Found {
-    fn clones(&self) -> impl Iterator<Item = ObjectId> {
-        self.lists.iter().filter(|list| list.2).map(|list| list.0)
+    fn clones(&self) -> impl Iterator<Item = &HeldList> {
+        self.lists.iter().filter(|list| list.clone.is_some())
     }
 
     fn references(&self) -> u64 {
-        self.lists.iter().map(|list| u64::from(list.1)).sum()
+        let references = self.lists.iter().map(|list| u64::from(list.references));
+        references.sum()
     }
 
     /// The counts by kind.
@@ -206,9 +208,12 @@ pub(super) fn report(
         );
     }
 
-    let references = found.lists.iter().filter(|list| list.1 > 0).map(|list| {
-        let broken = if list.3 { "C-50" } else { "A-28" };
-        (rule(broken), (list.0, u64::from(list.1)))
+    let referenced = found.lists.iter().filter(|list| list.references > 0);
+    let references = referenced.map(|list| {
+        (
+            rule(list.reference),
+            (list.object, u64::from(list.references)),
+        )
     });
     for (rule, lists) in by_rule(references) {
         let what = "references on net buffer lists not given back";
@@ -235,12 +240,13 @@ pub(super) fn report(
     }
 
     // Kind, rule, what it reads as, and the first object of the kind.
+    let clone = found.clones().next();
     let others = [
         (
             "clone",
-            "A-39",
+            clone.and_then(|clone| clone.clone).unwrap_or("A-39"),
             "cloned net buffer lists not freed",
-            found.clones().next(),
+            clone.map(|clone| clone.object),
         ),
         (
             "injection_handle",

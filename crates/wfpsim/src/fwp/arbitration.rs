@@ -216,6 +216,7 @@ fn ask_sublayer(
             stranded(kernel, request.layer, filter, key)
         };
         *callouts += 1;
+        check_weight(kernel, request, filter.action, weight);
         if let Some(answer) = ask_callout(kernel, request, filter, weight, writable, so_far, asked)
         {
             return Some(answer);
@@ -424,6 +425,10 @@ fn ask_callout(
     };
     left.check(kernel, request);
     check_return(kernel, request, &untouched);
+    let blocked = after.actionType == consts::FWP_ACTION_BLOCK;
+    let took = blocked && after.flags & consts::FWPS_CLASSIFY_OUT_FLAG_ABSORB != 0;
+    check_passed(kernel, request, blocked);
+    check_taken_again(kernel, request, asked.id, took);
     if kernel.unloading().is_some() {
         let mut strayed = kernel.fwp.strayed.borrow_mut();
         strayed.extend(frame.blocks.iter().map(|&block| (block, "C-50")));
@@ -500,6 +505,9 @@ fn check_return(kernel: &Kernel, request: &Classification<'_>, untouched: &Untou
         );
     }
     // A worker that has the packet already may be between its retreat and its advance.
+    if !request.list.is_null() {
+        crate::ndis::check_content(kernel, request.list);
+    }
     let worker = kernel.ndis.with(request.list, |list| {
         list.is_shifted_by_other(kernel.running().id)
     }) == Some(true);
@@ -519,6 +527,67 @@ fn check_return(kernel: &Kernel, request: &Classification<'_>, untouched: &Untou
             "classifyFn returned with the data offset or the MDL chain of the packet changed"
                 .to_owned(),
         );
+    }
+}
+
+/// A packet that goes on takes with it what WFP knows of it, unless a clone was made and freed that had taken that.
+fn check_passed(kernel: &Kernel, request: &Classification<'_>, blocked: bool) {
+    if request.list.is_null() || blocked {
+        return;
+    }
+    let given_up = kernel.ndis.with_mut(request.list, |list| {
+        list.past.passed_with_clones |= list.children > 0;
+        list.past.clone_given_up.then_some(list.ledger)
+    });
+    if let Some(ledger) = given_up.flatten() {
+        let summary = "classifyFn cloned a packet, freed the clone without having injected it, and let the packet pass: what WFP knows of the packet went with the clone";
+        let parameters = [request.list as u64, u64::from(request.layer), 0, 0];
+        kernel.bug_check(
+            Violation::contract(kernel, "A-40", parameters, summary).about(kernel, ledger),
+        );
+    }
+}
+
+/// A callout that takes a packet which it took before, and which came back because a driver injected it, takes it for ever
+///
+fn check_taken_again(kernel: &Kernel, request: &Classification<'_>, id: u32, absorbed: bool) {
+    if !absorbed || request.list.is_null() {
+        return;
+    }
+    let Some((packets, injected, ledger)) = kernel.ndis.with(request.list, |list| {
+        (list.packets.clone(), list.injected_by.len(), list.ledger)
+    }) else {
+        return;
+    };
+    for packet in packets {
+        if kernel.taken_before(packet, id) && injected > 0 {
+            let summary = format!(
+                "callout {id} took packet {packet} again that had come back by injection; it does not know its own packets"
+            );
+            let parameters = [request.list as u64, packet, u64::from(id), 0];
+            kernel.bug_check(
+                Violation::contract(kernel, "A-51", parameters, summary).about(kernel, ledger),
+            );
+        }
+    }
+}
+
+/// A callout that decides about packets which IPsec protected comes after IPsec's own, so below the universal sublayer
+///
+fn check_weight(kernel: &Kernel, request: &Classification<'_>, action: FilterAction, weight: u16) {
+    let universal = kernel.fwp.universal_weight();
+    let secure = request.security.ipsecInformation.inbound().isSecure();
+    if secure && weight >= universal && !matches!(action, FilterAction::Inspection(_)) {
+        let summary = format!(
+            "a callout in a sublayer of weight {weight:#x} is asked about a packet that IPsec protected; its sublayer must be lighter than FWPM_SUBLAYER_UNIVERSAL, which has {universal:#x}"
+        );
+        let parameters = [
+            u64::from(request.layer),
+            u64::from(weight),
+            u64::from(universal),
+            0,
+        ];
+        kernel.bug_check(Violation::contract(kernel, "A-67", parameters, summary));
     }
 }
 

@@ -32,7 +32,11 @@ impl Completion {
         if !at_dispatch {
             kernel.set_irql(before);
         }
-        kernel.ndis.with_mut(list, |list| list.fate = Fate::Driver);
+        crate::ndis::unguard(kernel, list);
+        kernel.ndis.with_mut(list, |list| {
+            (list.fate, list.past.completed) = (Fate::Driver, Some(result));
+            list.past.held_since = Some(kernel.now());
+        });
         kernel.note(self.ledger, format!("completed with status {result:#010x}"));
         // SAFETY: the clone is alive until the driver frees it.
         unsafe { (*list).Status = result };
@@ -41,6 +45,11 @@ impl Completion {
             handle.completing.push(thread.id);
         }
         let (irql, locks) = (thread.irql.get(), thread.locks.borrow().len());
+        // of an injection that failed, whether the completion function looks at why.
+        let watched = kernel.arena.find_exact(self.list).filter(|_| result != 0);
+        if let Some(block) = &watched {
+            kernel.arena.begin_watch(block);
+        }
         call_driver!(
             kernel,
             self.function,
@@ -49,6 +58,10 @@ impl Completion {
             list,
             u8::from(at_dispatch)
         );
+        if let Some(block) = &watched {
+            // Not freed yet, so it may still be looked at.
+            kernel.arena.end_watch(block);
+        }
         super::check_return(
             kernel,
             "A-44",
@@ -72,6 +85,7 @@ impl Completion {
             .random
             .percent(50)
             .then(|| kernel.now() + kernel.random.below(LATE) as u64);
+        crate::ndis::guard(kernel, self.list as *mut NET_BUFFER_LIST);
         kernel.spawn("tcpip completion", irql::PASSIVE, move |kernel| {
             kernel.block(
                 "the adapter to be done with a packet that was injected".to_owned(),

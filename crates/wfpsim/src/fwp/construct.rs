@@ -88,27 +88,40 @@ pub(super) fn construct_ip_header(
             crate::stack::check_byte_order(kernel, NAME, packet, address);
         }
     }
+    let wrong = |summary: String| -> ! {
+        kernel.bug_check(
+            Violation::contract(
+                kernel,
+                "A-62",
+                [list as u64, u64::from(header_length), 0, 0],
+                summary,
+            )
+            .about(kernel, ledger),
+        )
+    };
+    if let Some(summary) = misuse(kernel, list, header_length, next_protocol) {
+        wrong(format!("{NAME} {summary}"));
+    }
+    crate::ndis::check_lengths(kernel, list, ledger);
     for buffer in buffers {
         let bytes = copy_out(buffer);
         let header = bytes.get(..header_length as usize);
         let Some(header) = header else {
-            return status::INVALID_PARAMETER;
+            wrong(format!(
+                "{NAME} was told of a header of {header_length} bytes in a packet of {}",
+                bytes.len()
+            ));
         };
-        if header_length > 0
-            && header.first().map(|first| first >> 4) != Some(if family == 2 { 4 } else { 6 })
-        {
-            let summary = format!(
+        let version = if family == 2 { 4 } else { 6 };
+        if header_length > 0 && header.first().map(|first| first >> 4) != Some(version) {
+            wrong(format!(
                 "{NAME} was asked to rebuild a header that does not begin with an IP header of its address family"
-            );
-            kernel.bug_check(
-                Violation::contract(
-                    kernel,
-                    "A-62",
-                    [list as u64, u64::from(family), 0, 0],
-                    summary,
-                )
-                .about(kernel, ledger),
-            );
+            ));
+        }
+        if is_swapped(header, &source, &remote) {
+            wrong(format!(
+                "{NAME} was asked to rebuild the header of a received packet with its addresses exchanged: the source is the remote peer"
+            ));
         }
         let payload = &bytes[header_length as usize..];
         let mut packet = if family == 2 {
@@ -132,6 +145,42 @@ pub(super) fn construct_ip_header(
         },
     );
     status::SUCCESS
+}
+
+/// What is wrong with the call, if something is that only the packet's past tells.
+fn misuse(
+    kernel: &Kernel,
+    list: *mut NET_BUFFER_LIST,
+    header_length: u32,
+    next_protocol: i32,
+) -> Option<String> {
+    let past = kernel.ndis.with(list, |list| list.past.clone())?;
+    if [50, 51].contains(&next_protocol) {
+        return Some(format!(
+            "was given {next_protocol} for the protocol; the transport's own follows the header that it makes"
+        ));
+    }
+    if past.rebuilt || past.begins_with_ip_header() != Some(true) {
+        return None;
+    }
+    let length = past.layout.map_or(0, |layout| layout.ip_header);
+    match header_length {
+        0 => Some(
+            "was asked to make a header for a packet that begins with one; the length of that header says that it is to be replaced"
+                .to_owned(),
+        ),
+        given if given != length => Some(format!(
+            "was told that the IP header has {given} bytes; up to the transport header there are {length}"
+        )),
+        _ => None,
+    }
+}
+
+/// Whether the addresses are the packet's own, the wrong way round.
+fn is_swapped(header: &[u8], source: &[u8], remote: &[u8]) -> bool {
+    let (at, size) = if source.len() == 4 { (12, 4) } else { (8, 16) };
+    let address = |at: usize| header.get(at..at + size);
+    address(at) == Some(remote) && address(at + size) == Some(source) && source != remote
 }
 
 /// The IPv4 header: the old one's fields and options, without AH or ESP.
@@ -186,14 +235,15 @@ fn replace_bytes(
         .with(list, |list| list.ledger)
         .unwrap_or_default();
     let blocks = crate::ndis::attach_mdl(kernel, ledger, buffer, packet.len() as u32);
-    kernel
-        .ndis
-        .with_mut(list, |list| list.blocks.extend(blocks));
     // SAFETY: as above.
     unsafe {
         (*buffer).DataOffset = 0;
         (*buffer).DataLength = packet.len() as u32;
     }
+    kernel.ndis.with_mut(list, |list| {
+        list.past.rebuilt = true;
+        list.remade(buffer, blocks, packet.len() as u32);
+    });
     recompute_current(buffer);
     crate::ndis::write_at(buffer, 0, packet);
 }

@@ -1,5 +1,7 @@
 //! Injection handles.
 
+use wfp_sys::consts;
+
 use crate::machine::Kernel;
 use crate::machine::ThreadId;
 use crate::nt::Handle;
@@ -31,11 +33,23 @@ impl InjectionHandle {
         let kinds = if self.kinds == 0 { UNSAID } else { self.kinds };
         kinds & kind != 0
     }
+
+    /// Whether it was made for packets of the transport layers of an address family.
+    pub fn serves(&self, family: u16) -> bool {
+        let of_family = self.family == consts::AF_UNSPEC || self.family == family;
+        of_family && self.injects(consts::FWPS_INJECTION_TYPE_TRANSPORT)
+    }
 }
 
 pub(super) fn create(kernel: &Kernel, family: u16, kinds: u32, handle: *mut Handle) -> NtStatus {
-    if kernel.fails("FwpsInjectionHandleCreate0") {
+    let refused = kernel.fails("FwpsInjectionHandleCreate0");
+    kernel.fwp.injection_handle_refused.set(refused);
+    if refused {
         return status::FWP_TCPIP_NOT_READY;
+    }
+    // the network layers have a handle for each family.
+    if kinds & consts::FWPS_INJECTION_TYPE_NETWORK != 0 && family == consts::AF_UNSPEC {
+        return status::INVALID_PARAMETER;
     }
     if ![0, 2, 23].contains(&family) {
         return status::INVALID_PARAMETER;
@@ -118,6 +132,14 @@ impl super::State {
     /// Injection handles that were not destroyed.
     pub(crate) fn open_injection_handles(&self) -> usize {
         self.injection_handles.borrow().len()
+    }
+
+    /// Whether a thread is in a completion function.
+    pub(super) fn is_completing(&self, thread: ThreadId) -> bool {
+        self.injection_handles
+            .borrow()
+            .values()
+            .any(|handle| handle.completing.contains(&thread))
     }
 
     /// Injections whose completion functions have not returned.

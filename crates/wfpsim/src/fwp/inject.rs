@@ -57,7 +57,7 @@ pub(super) fn receive(
     if !reserved.is_null() || flags != 0 || ![2, 23].contains(&family) || completion == 0 {
         return status::INVALID_PARAMETER;
     }
-    let ledger = match accept(kernel, NAME, handle, list, true) {
+    let ledger = match accept(kernel, NAME, handle, list, Some(family)) {
         Ok(ledger) => ledger,
         Err(status) => return status,
     };
@@ -73,7 +73,7 @@ pub(super) fn receive(
     }
     check_single(kernel, NAME, list, ledger);
     check_direction(kernel, NAME, list, ledger);
-    check_beginning(kernel, NAME, list, family, ledger);
+    super::fit::check_beginning(kernel, NAME, list, family, ledger);
     let injection = Injection {
         handle,
         context,
@@ -104,7 +104,7 @@ pub(super) fn send(
     if flags != 0 || ![2, 23].contains(&family) || completion == 0 {
         return status::INVALID_PARAMETER;
     }
-    let ledger = match accept(kernel, NAME, handle, list, true) {
+    let ledger = match accept(kernel, NAME, handle, list, Some(family)) {
         Ok(ledger) => ledger,
         Err(status) => return status,
     };
@@ -112,7 +112,8 @@ pub(super) fn send(
         absent(kernel, NAME, ledger);
     }
     if arguments.is_null() {
-        check_beginning(kernel, NAME, list, family, ledger);
+        super::fit::check_alignment(kernel, NAME, list, ledger);
+        super::fit::check_beginning(kernel, NAME, list, family, ledger);
     }
     let send = Send {
         endpoint,
@@ -156,33 +157,50 @@ pub(super) fn check_single(
     }
 }
 
-/// The checks that all injections share. An error is what the call returns; then nothing was taken (A-42). At the transport layer
-/// the stack holds locks of its own around a classify.
+/// The checks that all injections share. An error is what the call returns; then nothing was taken (A-42). At the transport layer,
+/// for which an address family is given, the stack holds locks of its own around a classify.
 pub(super) fn accept(
     kernel: &Kernel,
     name: &'static str,
     handle: Handle,
     list: *mut NET_BUFFER_LIST,
-    transport: bool,
+    transport: Option<u16>,
 ) -> Result<ObjectId, NtStatus> {
-    let Some(closing) = kernel
+    let known = kernel
         .fwp
         .injection_handles
         .borrow()
         .get(&(handle as usize))
-        .map(|handle| handle.closing)
-    else {
-        // npcap #341: nothing keeps the unload from destroying what an injection is about to use.
-        let rule = kernel
-            .fwp
-            .retired_by_unload(kernel, handle as usize, "A-57", "C-06");
+        .map(|handle| {
+            let serves = transport.is_none_or(|family| handle.serves(family));
+            (handle.closing, serves, handle.ledger)
+        });
+    let Some((closing, serves, handle_ledger)) = known else {
         let summary = format!("{name} was given {handle:p}, which is no injection handle");
-        let rule = rule.unwrap_or("A-57");
+        // Whoever has none because none could be made did not look at what FwpsInjectionHandleCreate0 returned.
+        let rule = if handle.is_null() && kernel.fwp.injection_handle_refused.get() {
+            "A-56"
+        } else {
+            // npcap #341: nothing keeps the unload from destroying what an injection is about to use.
+            let late = kernel
+                .fwp
+                .retired_by_unload(kernel, handle as usize, "A-57", "C-06");
+            late.unwrap_or("A-57")
+        };
         let violation = Violation::contract(kernel, rule, [handle as u64, 0, 0, 0], summary);
         kernel.bug_check(kernel.fwp.about_handle(kernel, violation, handle as usize));
     };
+    if !serves {
+        let summary = format!(
+            "{name} was given an injection handle that was not made for transport packets of this address family"
+        );
+        let parameters = [handle as u64, u64::from(transport.unwrap_or(0)), 0, 0];
+        kernel.bug_check(
+            Violation::contract(kernel, "A-56", parameters, summary).about(kernel, handle_ledger),
+        );
+    }
     let ledger = crate::ndis::require(kernel, name, list, "A-45");
-    if transport && kernel.running().classify_depth.get() > 0 {
+    if transport.is_some() && kernel.running().classify_depth.get() > 0 {
         let summary = format!(
             "{name} was called on the stack of a classify; the stack holds its own locks there"
         );
@@ -211,14 +229,20 @@ pub(super) fn accept(
             );
         }
     }
-    check_memory(kernel, list, ledger);
-    if closing {
-        return Err(status::FWP_INJECT_HANDLE_CLOSING);
-    }
-    if kernel.fails(name) {
-        return Err(status::INSUFFICIENT_RESOURCES);
-    }
-    Ok(ledger)
+    super::fit::check(kernel, list, ledger);
+    let refused = if closing {
+        status::FWP_INJECT_HANDLE_CLOSING
+    } else if kernel.fails(name) {
+        status::INSUFFICIENT_RESOURCES
+    } else {
+        return Ok(ledger);
+    };
+    kernel.ndis.with_mut(list, |list| list.past.refused = true);
+    kernel.note(
+        ledger,
+        format!("its injection was refused with status {refused:#010x}"),
+    );
+    Err(refused)
 }
 
 /// What a driver says of a packet comes from its classify's metadata, as far as they tell it (A-13).
@@ -255,122 +279,6 @@ fn check_direction(kernel: &Kernel, name: &str, list: *mut NET_BUFFER_LIST, ledg
     kernel.bug_check(Violation::contract(kernel, rule, parameters, summary).about(kernel, ledger));
 }
 
-/// The stack takes the MDLs over. One that maps memory which is gone already would be freed a second time (O-10, B-04).
-fn check_memory(kernel: &Kernel, list: *mut NET_BUFFER_LIST, ledger: ObjectId) {
-    for buffer in net_buffers(list) {
-        // SAFETY: the list is alive and the driver's.
-        let mut mdl = unsafe { (*buffer).MdlChain };
-        while !mdl.is_null() {
-            // SAFETY: MDLs of a live clone are alive; a driver that broke the chain faults here.
-            let (data, next) = unsafe { ((*mdl).MappedSystemVa as usize, (*mdl).Next) };
-            if let Some(block) = kernel
-                .arena
-                .find(data)
-                .filter(|block| block.state == BlockState::Freed)
-            {
-                let summary = format!(
-                    "NETIO!NetioFreeMdl: the clone {list:p} has an MDL {mdl:p} over memory at {data:#x} that was freed already: \
-                     it was made over an MDL which NdisRetreatNetBufferDataStart had put in front of the original for want of room, \
-                     and which the matching advance took away"
-                );
-                let parameters = [7, 0, 0, block.start as u64];
-                kernel.bug_check(
-                    Violation::new(kernel, code::BAD_POOL_CALLER, parameters, "B-04", summary)
-                        .about(kernel, ledger),
-                );
-            }
-            mdl = next;
-        }
-    }
-}
-
-/// A packet for the transport layer must begin with an IP header that leads to a transport header (A-45, A-63).
-fn check_beginning(
-    kernel: &Kernel,
-    name: &str,
-    list: *mut NET_BUFFER_LIST,
-    family: u16,
-    ledger: ObjectId,
-) {
-    let protocol = check_header(kernel, name, list, family, ledger);
-    if protocol == 50 || protocol == 51 {
-        let summary = format!(
-            "{name} was given a packet whose IP header still leads to {}",
-            if protocol == 50 { "ESP" } else { "AH" }
-        );
-        kernel.bug_check(
-            Violation::contract(
-                kernel,
-                "A-63",
-                [list as u64, u64::from(protocol), 0, 0],
-                summary,
-            )
-            .about(kernel, ledger),
-        );
-    }
-}
-
-/// A packet that the stack parses from the IP header on must begin with one (A-45). Gives the protocol that it names.
-pub(super) fn check_header(
-    kernel: &Kernel,
-    name: &str,
-    list: *mut NET_BUFFER_LIST,
-    family: u16,
-    ledger: ObjectId,
-) -> u8 {
-    let bytes = net_buffers(list)
-        .first()
-        .map(|&buffer| crate::ndis::copy_out(buffer))
-        .unwrap_or_default();
-    let version = bytes.first().map_or(0, |first| first >> 4);
-    let (total, protocol) = match (version, family) {
-        (4, 2) if bytes.len() >= 20 => (
-            usize::from(u16::from_be_bytes([bytes[2], bytes[3]])),
-            bytes[9],
-        ),
-        (6, 23) if bytes.len() >= 40 => (
-            usize::from(u16::from_be_bytes([bytes[4], bytes[5]])) + 40,
-            bytes[6],
-        ),
-        _ => {
-            let start = bytes
-                .iter()
-                .take(16)
-                .map(|byte| format!("{byte:02x}"))
-                .collect::<Vec<_>>()
-                .join(" ");
-            let summary = format!(
-                "{name} was given a packet that does not begin with an IP header of its address family: {start}"
-            );
-            kernel.bug_check(
-                Violation::contract(
-                    kernel,
-                    "A-45",
-                    [list as u64, u64::from(family), 0, 0],
-                    summary,
-                )
-                .about(kernel, ledger),
-            );
-        }
-    };
-    if total > bytes.len() {
-        let summary = format!(
-            "{name} was given a packet whose IP header says {total} bytes and which has {}",
-            bytes.len()
-        );
-        kernel.bug_check(
-            Violation::contract(
-                kernel,
-                "A-45",
-                [list as u64, total as u64, bytes.len() as u64, 0],
-                summary,
-            )
-            .about(kernel, ledger),
-        );
-    }
-    protocol
-}
-
 /// Gives the clone to the stack, now or on a thread of its own, and calls the completion function when it is through.
 pub(super) fn hand_over(
     kernel: &Kernel,
@@ -395,6 +303,8 @@ pub(super) fn hand_over(
         handle.pending += 1;
     }
     kernel.note(ledger, what);
+    super::hold::end(kernel, list);
+    mark_context(kernel, completion_context);
     let completion = Completion {
         handle,
         list: list as usize,
@@ -404,6 +314,7 @@ pub(super) fn hand_over(
     };
     let through = move |kernel: &Kernel| {
         let list = completion.list as *mut NET_BUFFER_LIST;
+        crate::ndis::unguard(kernel, list);
         let before = kernel.irql();
         kernel.set_irql(irql::DISPATCH);
         let freedom = &kernel.config.freedom;
@@ -427,8 +338,24 @@ pub(super) fn hand_over(
     {
         through(kernel);
     } else {
+        crate::ndis::guard(kernel, list);
         queues::enqueue(kernel, queue, Box::new(through));
         // The injected packet may be through before the caller gets another instruction.
         kernel.point();
+    }
+}
+
+/// The context is the completion function's: who touches it when that has freed it was not to touch it at all (A-43).
+fn mark_context(kernel: &Kernel, context: Handle) {
+    let block = kernel
+        .arena
+        .find(context as usize)
+        .filter(|block| block.state == BlockState::Live);
+    if let Some(block) = block {
+        kernel.note(
+            block.object,
+            "given to the stack as the context of an injection",
+        );
+        kernel.ledger.set_late_rule(block.object, "A-43");
     }
 }

@@ -36,7 +36,7 @@ fn accept(
         .borrow()
         .get(&(handle as usize))
         .map(|handle| (handle.injects(kind), handle.family));
-    let ledger = inject::accept(kernel, name, handle, list, false)?;
+    let ledger = inject::accept(kernel, name, handle, list, None)?;
     let Some((true, family)) = known else {
         return Err(status::FWP_INJECT_HANDLE_STALE);
     };
@@ -55,7 +55,7 @@ fn accept(
             Violation::contract(kernel, "A-56", parameters, summary).about(kernel, ledger),
         );
     }
-    inject::check_header(kernel, name, list, of_packet, ledger);
+    super::fit::check_header(kernel, name, list, of_packet, ledger);
     Ok(ledger)
 }
 

@@ -12,10 +12,13 @@ use crate::ndis::Kind;
 use crate::nt::Handle;
 use crate::nt::NtStatus;
 use crate::nt::status;
+use crate::verifier::ObjectId;
 use crate::verifier::Violation;
 
 pub(super) fn reference(kernel: &Kernel, list: *mut NET_BUFFER_LIST, intend_to_modify: u8) {
-    let ledger = crate::ndis::require(kernel, "FwpsReferenceNetBufferList0", list, "A-27");
+    const NAME: &str = "FwpsReferenceNetBufferList0";
+    let ledger = crate::ndis::require(kernel, NAME, list, "A-27");
+    crate::ndis::require_out_of_tunnel(kernel, NAME, list);
     let layer = kernel.fwp.with_frame(kernel.running().id, |frame| {
         frame.modifies |= intend_to_modify != 0 && frame.list == list as usize;
         frame.layer
@@ -25,6 +28,7 @@ pub(super) fn reference(kernel: &Kernel, list: *mut NET_BUFFER_LIST, intend_to_m
         (list.references, list.taken) = (list.references + 1, Some(kernel.driver_turns()));
         list.taken_at = list.taken_at.or(layer);
         list.taken_late = late;
+        list.past.held_since.get_or_insert(kernel.now());
     });
     kernel.note(
         ledger,
@@ -39,6 +43,9 @@ pub(super) fn reference(kernel: &Kernel, list: *mut NET_BUFFER_LIST, intend_to_m
 pub(super) fn dereference(kernel: &Kernel, list: *mut NET_BUFFER_LIST, dispatch_level: u8) {
     let ledger = crate::ndis::require(kernel, "FwpsDereferenceNetBufferList0", list, "A-28");
     if dispatch_level != 0 && kernel.irql() < irql::DISPATCH {
+        // A completion function is told which it is, and has only to pass that on.
+        let told = kernel.fwp.is_completing(kernel.running().id);
+        let rule = if told { "A-44" } else { "A-29" };
         let summary = format!(
             "FwpsDereferenceNetBufferList0 was told DISPATCH_LEVEL at IRQL {}",
             kernel.irql()
@@ -46,13 +53,14 @@ pub(super) fn dereference(kernel: &Kernel, list: *mut NET_BUFFER_LIST, dispatch_
         kernel.bug_check(
             Violation::contract(
                 kernel,
-                "A-29",
+                rule,
                 [list as u64, u64::from(kernel.irql()), 0, 0],
                 summary,
             )
             .about(kernel, ledger),
         );
     }
+    super::hold::check(kernel, list);
     let left = kernel.ndis.with_mut(list, |list| {
         list.references = list.references.checked_sub(1)?;
         Some(list.references)
@@ -88,7 +96,11 @@ pub(super) fn allocate_clone(
     flags: u32,
     clone: *mut *mut NET_BUFFER_LIST,
 ) -> NtStatus {
-    crate::ndis::require(kernel, "FwpsAllocateCloneNetBufferList0", original, "A-36");
+    const NAME: &str = "FwpsAllocateCloneNetBufferList0";
+    let ledger = crate::ndis::require(kernel, NAME, original, "A-36");
+    crate::ndis::require_out_of_tunnel(kernel, NAME, original);
+    crate::ndis::require_held(kernel, NAME, original, "A-28");
+    crate::ndis::check_shape(kernel, original, ledger);
     if flags != 0 {
         return status::INVALID_PARAMETER;
     }
@@ -101,7 +113,49 @@ pub(super) fn allocate_clone(
     status::SUCCESS
 }
 
-pub(super) fn free_clone(kernel: &Kernel, list: *mut NET_BUFFER_LIST, _flags: u32) {
+/// A clone that is freed without having been injected takes what WFP knows of the packet with it: the original must not go
+/// on, or have gone on, without.
+fn check_given_up(kernel: &Kernel, list: *mut NET_BUFFER_LIST, ledger: ObjectId) {
+    let parent = kernel.ndis.with(list, |list| match list.kind {
+        Kind::Clone { parent } if list.past.completed.is_none() => Some(parent),
+        _ => None,
+    });
+    let Some(parent) = parent.flatten() else {
+        return;
+    };
+    let passed = kernel.ndis.with_mut(parent as *const _, |parent| {
+        parent.past.clone_given_up = true;
+        parent.past.passed_with_clones
+    });
+    if passed == Some(true) {
+        let summary = "a clone was freed without having been injected, and its original was let pass: what WFP knows of the packet went with the clone";
+        kernel.bug_check(
+            Violation::contract(kernel, "A-40", [list as u64, parent as u64, 0, 0], summary)
+                .about(kernel, ledger),
+        );
+    }
+}
+
+/// Whoever frees a clone whose injection failed has looked at its Status, or the packet is lost and nobody knows.
+fn check_status_was_seen(kernel: &Kernel, list: *mut NET_BUFFER_LIST, ledger: ObjectId) {
+    let watched = kernel.arena.find_exact(list as usize);
+    if watched.and_then(|block| kernel.arena.end_watch(&block)) == Some(false) {
+        let completed = kernel.ndis.with(list, |list| list.past.completed).flatten();
+        let status = completed.unwrap_or_default();
+        let summary = format!(
+            "an injection was completed with status {status:#010x}, and the completion function freed the clone without a look at its Status"
+        );
+        let parameters = [list as u64, u64::from(status.cast_unsigned()), 0, 0];
+        let violation = Violation::contract(kernel, "A-59", parameters, summary);
+        kernel.record(violation.about(kernel, ledger));
+    }
+}
+
+pub(super) fn free_clone(kernel: &Kernel, list: *mut NET_BUFFER_LIST, flags: u32) {
+    // First: nothing of the platform's own may count as the driver's look.
+    if let Some(ledger) = kernel.ndis.with(list, |list| list.ledger) {
+        check_status_was_seen(kernel, list, ledger);
+    }
     let ledger = crate::ndis::require(kernel, "FwpsFreeCloneNetBufferList0", list, "A-39");
     let (kind, fate, children) = kernel
         .ndis
@@ -114,6 +168,10 @@ pub(super) fn free_clone(kernel: &Kernel, list: *mut NET_BUFFER_LIST, _flags: u3
         )
     };
     match (kind, fate) {
+        (Kind::Original, _) if children > 0 => refuse(
+            "B-09",
+            "FwpsFreeCloneNetBufferList0 was given the original that clones were made of; who made a list frees it",
+        ),
         (Kind::Original | Kind::Made { .. }, _) => refuse(
             "A-39",
             "FwpsFreeCloneNetBufferList0 was given a list that is no clone",
@@ -132,8 +190,17 @@ pub(super) fn free_clone(kernel: &Kernel, list: *mut NET_BUFFER_LIST, _flags: u3
                 .about(kernel, ledger),
             )
         }
+        _ if flags != 0 => refuse(
+            "B-10",
+            "FwpsFreeCloneNetBufferList0 was told other flags than the clone was made with, which is 0",
+        ),
         _ if children > 0 => refuse("A-37", "a clone was freed that has clones of its own"),
-        _ => crate::ndis::free_clone(kernel, list),
+        _ => {
+            check_given_up(kernel, list, ledger);
+            super::hold::check(kernel, list);
+            crate::ndis::check_chains(kernel, list, ledger);
+            crate::ndis::free_clone(kernel, list);
+        }
     }
 }
 
@@ -199,12 +266,19 @@ pub(super) fn security_information(
             summary,
         ));
     };
+    let unknown = || {
+        kernel
+            .ndis
+            .with_mut(list, |list| list.past.security_unknown = true);
+    };
     if query & consts::FWPS_PACKET_LIST_INFORMATION_QUERY_INVALID_MASK
         == consts::FWPS_PACKET_LIST_INFORMATION_QUERY_INVALID_MASK
     {
+        unknown();
         return status::FWP_INVALID_PARAMETER;
     }
     if kernel.fails("FwpsGetPacketListSecurityInformation0") {
+        unknown();
         return status::INSUFFICIENT_RESOURCES;
     }
     // SAFETY: the driver's pointer; a bad one faults and is reported.

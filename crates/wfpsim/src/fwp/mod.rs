@@ -10,8 +10,10 @@ mod completion;
 mod construct;
 mod delete;
 mod engine;
+mod fit;
 pub(crate) mod flow_context;
 mod handles;
+mod hold;
 mod inject;
 mod inject_network;
 #[cfg(target_arch = "x86_64")]
@@ -71,6 +73,8 @@ pub struct State {
     enumerations: RefCell<BTreeMap<usize, engine::Enumeration>>,
     callouts: RefCell<BTreeMap<u32, callouts::Callout>>,
     injection_handles: RefCell<BTreeMap<usize, handles::InjectionHandle>>,
+    /// Whether an injection handle could not be made, the last time that one was asked for.
+    injection_handle_refused: Cell<bool>,
     completion_handles: RefCell<BTreeMap<usize, pend::CompletionHandle>>,
     pended: RefCell<BTreeMap<usize, pend::Pended>>,
     frames: RefCell<Vec<arbitration::Frame>>,

@@ -297,6 +297,16 @@ pub(crate) fn boot(kernel: &Kernel) {
 }
 
 impl super::State {
+    /// The weight of FWPM_SUBLAYER_UNIVERSAL.
+    pub(super) fn universal_weight(&self) -> u16 {
+        let key = Key::from(&fwpm::FWPM_SUBLAYER_UNIVERSAL);
+        let objects = self.objects.borrow();
+        objects
+            .sublayers
+            .get(&key)
+            .map_or(0, |sublayer| sublayer.weight)
+    }
+
     /// How many objects are there for good, whatever becomes of the sessions, and how many of them are filters whose callout is
     /// not registered: those block all that they match.
     pub(crate) fn stranded_objects(&self) -> (usize, usize) {

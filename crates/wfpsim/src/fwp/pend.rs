@@ -133,9 +133,15 @@ pub(super) fn pend(kernel: &Kernel, handle: Handle, context: *mut Handle) -> NtS
         None
     };
     if let Some(failure) = failure {
-        kernel.fwp.with_frame(thread.id, |frame| {
+        let list = kernel.fwp.with_frame(thread.id, |frame| {
             frame.pend_failed = Some(failure);
+            frame.list
         });
+        kernel
+            .ndis
+            .with_mut(list.unwrap_or(0) as *const NET_BUFFER_LIST, |list| {
+                list.past.pend_failed = true;
+            });
         return failure;
     }
     let taken = kernel

@@ -24,6 +24,9 @@ pub struct Config {
     pub pool: SpecialPool,
     /// Keep the stack of everything that happens to an object, for reports. Dear: for a run that is known to go wrong.
     pub event_stacks: bool,
+    /// How long a driver may hold a packet or a clone, in units of 100 ns, before that is reported. The platform names no
+    /// number.
+    pub hold_limit: u64,
     /// Another driver permits everything at every layer and takes the right to write away.
     pub hard_permit: bool,
     /// Connections are authorized again without the right to write.
@@ -46,6 +49,7 @@ impl Config {
             hidden_metadata: 0,
             pool: SpecialPool::Either,
             event_stacks: false,
+            hold_limit: 10_000_000,
             hard_permit: false,
             reauthorize_without_right: false,
             garbage: true,
@@ -98,6 +102,10 @@ pub struct Freedom {
     pub reauthorize: u8,
     /// A received packet has no room before its IP header, where a link header would be.
     pub no_headroom: u8,
+    /// The MDLs of a packet are not mapped: whoever reads through them has to map them, which can fail (B-06).
+    pub unmapped_mdls: u8,
+    /// The bytes of a packet that the driver has taken are elsewhere when its classify has returned.
+    pub moved_bytes: u8,
     /// Unregistering a callout answers STATUS_DEVICE_BUSY while a classify is in progress, instead of waiting.
     pub busy_unregister: u8,
     /// A connection is authorized again with its local address and port empty; only tests ask for this.
@@ -120,6 +128,8 @@ impl Freedom {
             batch_sends: 40,
             reauthorize: 5,
             no_headroom: 30,
+            unmapped_mdls: 30,
+            moved_bytes: 30,
             busy_unregister: 50,
             empty_when_reauthorized: 0,
             lost_notification: 0,
@@ -138,6 +148,8 @@ impl Freedom {
             batch_sends: 0,
             reauthorize: 0,
             no_headroom: 0,
+            unmapped_mdls: 0,
+            moved_bytes: 0,
             busy_unregister: 0,
             empty_when_reauthorized: 0,
             lost_notification: 0,

@@ -98,6 +98,9 @@ pub struct Thread {
     pub(super) affinity: Cell<Option<u8>>,
     /// How many classify calls of any callout are on its stack.
     pub classify_depth: Cell<u32>,
+    /// The function that gave the thread a null pointer last, and the rule by which that is to be looked at; nothing if the same
+    /// function gave something since.
+    pub(crate) null_from: Cell<Option<(&'static str, &'static str)>>,
     /// Where its stack ends.
     pub(crate) stack_end: Cell<usize>,
     /// Whether the driver created it.
@@ -139,6 +142,7 @@ impl Thread {
             must_wait: Cell::new(false),
             affinity: Cell::new(None),
             classify_depth: Cell::new(0),
+            null_from: Cell::new(None),
             stack_end: Cell::new(stack_end),
             of_driver: Cell::new(false),
             of_program: Cell::new(false),

@@ -271,11 +271,6 @@ impl Arena {
         if self.paged_in.replace(paged_in) == paged_in {
             return;
         }
-        let protection = if paged_in {
-            libc::PROT_READ | libc::PROT_WRITE
-        } else {
-            libc::PROT_NONE
-        };
         let blocks = self.blocks.borrow();
         for block in self
             .paged
@@ -283,8 +278,28 @@ impl Arena {
             .iter()
             .filter_map(|slot| blocks.get(slot))
         {
-            self.protect(block.slot, block.span - PAGE, protection);
+            self.set_touchable(block, paged_in);
         }
+    }
+
+    /// Makes a live block touchable or not; what is in it stays.
+    pub(crate) fn set_touchable(&self, block: &Block, touchable: bool) {
+        let protection = if touchable {
+            libc::PROT_READ | libc::PROT_WRITE
+        } else {
+            libc::PROT_NONE
+        };
+        self.protect(block.slot, block.span - PAGE, protection);
+    }
+
+    /// Watches a live block until [`Arena::end_watch`].
+    pub(crate) fn begin_watch(&self, block: &Block) {
+        super::watch::begin(block.slot, block.span - PAGE);
+    }
+
+    /// Ends a watch, and says whether anybody touched the block; `None` if it was not watched.
+    pub(crate) fn end_watch(&self, block: &Block) -> Option<bool> {
+        super::watch::end(block.slot)
     }
 
     /// The block, alive or freed, whose pages (guard page included) hold `address`.
@@ -408,6 +423,7 @@ impl Default for Arena {
 impl Drop for Arena {
     /// Keeps the region for the next machine of this host thread: reserving one is dear when machines live for a millisecond.
     fn drop(&mut self) {
+        super::watch::forget();
         let used = self.used.get();
         if used > 0 {
             self.protect(self.base.as_ptr() as usize, used, libc::PROT_NONE);

@@ -171,6 +171,9 @@ unsafe extern "C" fn handler(signal: i32, info: *mut libc::siginfo_t, context: *
             &mut *context.cast::<libc::ucontext_t>(),
         )
     };
+    if super::watch::notice(address) {
+        return;
+    }
     let registers = registers(context);
     // SAFETY: the pointer was set by `with_trap`, which is still on this thread's stack below us.
     let trap = unsafe { TRAP.get().as_ref() };

@@ -6,6 +6,7 @@
 
 mod arena;
 mod fault;
+mod watch;
 
 pub use arena::Arena;
 pub use arena::Block;

@@ -6,7 +6,10 @@ use std::ptr::null_mut;
 use wfp_sys::ndis::MDL;
 use wfp_sys::ndis::NET_BUFFER;
 use wfp_sys::ndis::NET_BUFFER_LIST;
+use wfp_sys::ndis::WfpNetBufferListInfo;
 
+use super::checks::engine_mark;
+use super::checks::remember_content;
 use super::lists::Kind;
 use super::lists::List;
 use super::offsets::recompute_current;
@@ -16,6 +19,9 @@ use crate::verifier::ObjectId;
 
 /// MDL flags: MDL_MAPPED_TO_SYSTEM_VA | MDL_SOURCE_IS_NONPAGED_POOL | MDL_NETWORK_HEADER (F.4).
 const MDL_FLAGS: i16 = 0x1 | 0x4 | 0x1000;
+
+/// MDL_PAGES_LOCKED (F.4).
+const MDL_PAGES_LOCKED: i16 = 0x2;
 
 /// One packet of a list to be built.
 pub(crate) struct PacketSpec {
@@ -51,6 +57,7 @@ pub(crate) fn build(kernel: &Kernel, indication: Indication) -> NonNull<NET_BUFF
     let (list, buffers, mut mdls) = allocate_list(kernel, ledger, count, mdls);
     let mut record = List::new(Kind::Original, ledger);
     record.blocks.push(list.as_ptr() as usize);
+    let unmapped = super::chance(kernel, ledger, 1, kernel.config.freedom.unmapped_mdls);
     for (&buffer, spec) in buffers.iter().zip(indication.packets) {
         record.packets.push(spec.packet);
         let mut chain: Vec<*mut MDL> = Vec::new();
@@ -67,7 +74,12 @@ pub(crate) fn build(kernel: &Kernel, indication: Indication) -> NonNull<NET_BUFF
             record.blocks.push(data.as_ptr() as usize);
             chain.extend(
                 mdls.next()
-                    .inspect(|&mdl| fill_mdl(mdl, data.as_ptr(), segment.len() as u32)),
+                    .inspect(|&mdl| fill_mdl(mdl, data.as_ptr(), segment.len() as u32))
+                    .inspect(|&mdl| {
+                        if unmapped {
+                            unmap(mdl);
+                        }
+                    }),
             );
             from = to;
         }
@@ -79,6 +91,12 @@ pub(crate) fn build(kernel: &Kernel, indication: Indication) -> NonNull<NET_BUFF
             (*buffer).DataLength = spec.data_length as u32;
         }
         recompute_current(buffer);
+    }
+    remember_content(kernel, &mut record);
+    record.mark = engine_mark(ledger);
+    // SAFETY: the list was just allocated.
+    unsafe {
+        (*list.as_ptr()).NetBufferListInfo[WfpNetBufferListInfo as usize] = record.mark as *mut _;
     }
     kernel.note(ledger, "allocated by the stack");
     kernel
@@ -144,6 +162,15 @@ pub(super) fn fill_mdl(mdl: *mut MDL, data: *mut u8, length: u32) {
         (*mdl).StartVa = (address & !0xFFF) as *mut _;
         (*mdl).ByteOffset = (address & 0xFFF) as u32;
         (*mdl).ByteCount = length;
+    }
+}
+
+/// Leaves the pages of an MDL locked and not mapped: whoever wants to read through it maps it (B-06).
+pub(super) fn unmap(mdl: *mut MDL) {
+    // SAFETY: the caller just filled the MDL.
+    unsafe {
+        (*mdl).MdlFlags = MDL_PAGES_LOCKED;
+        (*mdl).MappedSystemVa = null_mut();
     }
 }
 

@@ -38,12 +38,7 @@ fn pieces(buffer: *const NET_BUFFER, skip: u32, length: u32) -> Option<Vec<(*mut
             return None;
         }
         // SAFETY: as above.
-        let (start, size) = unsafe {
-            (
-                (*mdl).MappedSystemVa.cast::<u8>(),
-                (*mdl).ByteCount as usize,
-            )
-        };
+        let (start, size) = unsafe { (super::data_of(mdl), (*mdl).ByteCount as usize) };
         if offset < size {
             let take = left.min(size - offset);
             found.push((start.wrapping_add(offset), take));
@@ -80,7 +75,22 @@ pub(crate) fn write_at(buffer: *const NET_BUFFER, skip: u32, bytes: &[u8]) {
     }
 }
 
+/// NdisGetDataBuffer: a pointer, or NULL, at which whoever asked has to look (B-05).
 pub(super) fn get_data_buffer(
+    kernel: &Kernel,
+    buffer: *mut NET_BUFFER,
+    needed: u32,
+    storage: *mut c_void,
+    multiple: u32,
+    offset: u32,
+) -> *mut c_void {
+    let found = find_data(kernel, buffer, needed, storage, multiple, offset);
+    let null = found.is_null().then_some(("NdisGetDataBuffer", "B-05"));
+    kernel.running().null_from.set(null);
+    found
+}
+
+fn find_data(
     kernel: &Kernel,
     buffer: *mut NET_BUFFER,
     needed: u32,

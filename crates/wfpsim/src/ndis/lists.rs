@@ -5,15 +5,26 @@ use std::ptr::NonNull;
 use wfp_sys::ndis::MDL;
 use wfp_sys::ndis::NET_BUFFER;
 use wfp_sys::ndis::NET_BUFFER_LIST;
+use wfp_sys::ndis::WfpNetBufferListInfo;
 
 use super::build::allocate_list;
 use super::build::fill_mdl;
 use super::build::link;
+use super::build::unmap;
+use super::checks::chain;
+use super::checks::changed_block;
+use super::checks::check_slot;
+use super::checks::content_changed;
+use super::checks::engine_mark;
+use super::data_of;
+use super::guard::touch;
 use super::net_buffers;
 use super::next;
 use super::offsets::recompute_current;
+use super::past::Past;
 use crate::machine::Kernel;
 use crate::machine::ThreadId;
+use crate::machine::Time;
 use crate::memory::BlockState;
 use crate::verifier::ObjectId;
 use crate::verifier::Violation;
@@ -82,6 +93,16 @@ pub(crate) struct List {
     pub injected_by: Vec<u64>,
     /// What the driver gave with each of those injections.
     injection_contexts: Vec<u64>,
+    /// What has become of it.
+    pub past: Past,
+    /// What the filter engine keeps in its slot.
+    pub(super) mark: usize,
+    /// Blocks of packet data of an original: start, size, and what they hold.
+    pub(super) content: Vec<(usize, usize, u64)>,
+    /// Of a clone, the MDLs of each buffer as NDIS made them.
+    pub(super) chains: Vec<(usize, Vec<usize>)>,
+    /// Of a clone, how long each buffer's data was.
+    pub(super) lengths: Vec<(usize, u32)>,
 }
 
 impl List {
@@ -105,6 +126,11 @@ impl List {
             shifts: Vec::new(),
             injected_by: Vec::new(),
             injection_contexts: Vec::new(),
+            past: Past::default(),
+            mark: 0,
+            content: Vec::new(),
+            chains: Vec::new(),
+            lengths: Vec::new(),
         }
     }
 }
@@ -129,6 +155,27 @@ impl List {
         last.and_then(|index| self.injection_contexts.get(index))
             .copied()
             .unwrap_or(0)
+    }
+
+    /// A buffer of a clone has a chain of its own now, of one MDL: what was put in front of the old one before stays the clone's
+    /// until it goes.
+    pub fn remade(&mut self, buffer: *mut NET_BUFFER, blocks: [usize; 2], length: u32) {
+        let at = buffer as usize;
+        let (gone, kept) = self.shifts.drain(..).partition(|shift| shift.buffer == at);
+        self.shifts = kept;
+        let gone: Vec<Shift> = gone;
+        let added = gone.into_iter().filter_map(|shift| shift.added);
+        self.blocks.extend(added.flatten().chain(blocks));
+        for (of, chain) in &mut self.chains {
+            if *of == at {
+                *chain = vec![blocks[1]];
+            }
+        }
+        for (of, known) in &mut self.lengths {
+            if *of == at {
+                *known = length;
+            }
+        }
     }
 
     /// Whether a thread other than `thread` has retreated it and not advanced it again.
@@ -163,6 +210,13 @@ impl super::State {
         lists.insert(from.0, from.1);
     }
 
+    /// Time has passed in which nobody could have given anything back.
+    pub(crate) fn excuse(&self, time: Time) {
+        for list in self.lists.borrow_mut().values_mut() {
+            list.past.held_since = list.past.held_since.map(|since| since + time);
+        }
+    }
+
     /// Looks at a list.
     pub(crate) fn with<R>(
         &self,
@@ -184,20 +238,24 @@ impl super::State {
             .map(change)
     }
 
-    /// Every list that something of the driver's still keeps alive: references, clones; and whether it was taken when unload had
-    /// begun.
-    pub(crate) fn kept(&self) -> Vec<(ObjectId, u32, bool, bool)> {
+    /// Every list that something of the driver's still keeps alive: references, clones.
+    pub(crate) fn kept(&self) -> Vec<HeldList> {
         let lists = self.lists.borrow();
         let kept = lists
             .values()
             .filter(|list| list.references > 0 || matches!(list.kind, Kind::Clone { .. }));
-        kept.map(|list| {
-            (
-                list.ledger,
-                list.references,
-                matches!(list.kind, Kind::Clone { .. }),
-                list.taken_late,
-            )
+        kept.map(|list| HeldList {
+            object: list.ledger,
+            references: list.references,
+            reference: if list.taken_late {
+                "C-50"
+            } else if list.past.pend_failed {
+                // What was taken for a pend that failed is given back there.
+                "A-70"
+            } else {
+                "A-28"
+            },
+            clone: matches!(list.kind, Kind::Clone { .. }).then(|| list.past.who_frees()),
         })
         .collect()
     }
@@ -215,6 +273,16 @@ impl super::State {
     }
 }
 
+/// A list that something of the driver's keeps alive.
+pub(crate) struct HeldList {
+    pub object: ObjectId,
+    pub references: u32,
+    /// The rule by which its references should have been given back.
+    pub reference: &'static str,
+    /// Of a clone, the rule by which it should have been freed.
+    pub clone: Option<&'static str>,
+}
+
 /// Looks a list up for a function of the platform, or stops the machine with what a driver's mistake with it would bring.
 pub(crate) fn require(
     kernel: &Kernel,
@@ -223,6 +291,7 @@ pub(crate) fn require(
     rule: &'static str,
 ) -> ObjectId {
     if let Some(ledger) = kernel.ndis.with(list, |list| list.ledger) {
+        check_slot(kernel, list, function);
         return ledger;
     }
     let address = list as usize;
@@ -234,6 +303,12 @@ pub(crate) fn require(
         let summary = format!(
             "{function} was given a NET_BUFFER_LIST at {address:#x} that was freed already"
         );
+        // What it was freed for tells more than what it is used for now.
+        let rule = match (kernel.ledger.late_rule(block.object), rule) {
+            (Some("A-43"), "A-39" | "A-45") => "A-42",
+            (_, "A-28") | (None, _) => rule,
+            (Some(late), _) => late,
+        };
         let violation = Violation::new(
             kernel,
             code::BAD_POOL_CALLER,
@@ -243,6 +318,7 @@ pub(crate) fn require(
         );
         kernel.bug_check(violation.about(kernel, block.object));
     }
+    check_copy(kernel, function, address);
     // WFP reads its own slot of NetBufferListInfo first: the offset that OSR 292860 shows.
     let touched = address.wrapping_add(0xE0) as u64;
     let summary = format!("{function} was given {list:p}, which is no NET_BUFFER_LIST");
@@ -254,6 +330,32 @@ pub(crate) fn require(
         rule,
         summary,
     ))
+}
+
+/// A driver that copies a NET_BUFFER_LIST has one that NDIS knows nothing of (B-12).
+fn check_copy(kernel: &Kernel, function: &str, address: usize) {
+    let in_block = kernel.arena.find(address).is_some_and(|block| {
+        block.state == BlockState::Live
+            && address + size_of::<NET_BUFFER_LIST>() <= block.start + block.size
+    });
+    if !in_block || !address.is_multiple_of(align_of::<NET_BUFFER_LIST>()) {
+        return;
+    }
+    // SAFETY: the address lies in a live block with room for a list behind it.
+    let first = unsafe { (*(address as *const NET_BUFFER_LIST)).FirstNetBuffer };
+    let of = kernel.arena.find(first as usize).and_then(|block| {
+        kernel
+            .ndis
+            .with(block.start as *const _, |list| list.ledger)
+    });
+    if let Some(of) = of {
+        let summary = format!(
+            "{function} was given {address:#x}, which is the driver's own copy of a NET_BUFFER_LIST: the size of the structure is NDIS's, and only NDIS makes one"
+        );
+        let parameters = [address as u64, first as u64, 0, 0];
+        kernel
+            .bug_check(Violation::contract(kernel, "B-12", parameters, summary).about(kernel, of));
+    }
 }
 
 /// Stops the machine if the driver touches a list that is the stack's.
@@ -283,7 +385,7 @@ pub(crate) fn clone_list(
         .ledger
         .begin(format!("clone of NET_BUFFER_LIST {original:p}"));
     let buffers = net_buffers(original);
-    let stretches: Vec<(Vec<(*mut u8, u32)>, u32)> =
+    let stretches: Vec<(Vec<Stretch>, u32)> =
         buffers.iter().map(|&buffer| stretches(buffer)).collect();
     let mdls = stretches.iter().map(|(stretches, _)| stretches.len()).sum();
     let (clone, copies, mut mdls) = allocate_list(kernel, ledger, buffers.len(), mdls);
@@ -295,30 +397,48 @@ pub(crate) fn clone_list(
     );
     record.blocks.push(clone.as_ptr() as usize);
     for ((stretches, length), &to) in stretches.iter().zip(&copies) {
-        let chain: Vec<*mut MDL> = mdls.by_ref().take(stretches.len()).collect();
-        for (&mdl, &(data, size)) in chain.iter().zip(stretches) {
-            fill_mdl(mdl, data, size);
+        let fresh: Vec<*mut MDL> = mdls.by_ref().take(stretches.len()).collect();
+        for (&mdl, stretch) in fresh.iter().zip(stretches) {
+            fill_mdl(mdl, stretch.data, stretch.size);
+            if !stretch.mapped {
+                unmap(mdl);
+            }
         }
-        link(&chain);
+        link(&fresh);
         // SAFETY: the copy was just allocated.
         unsafe {
-            (*to).MdlChain = chain.first().copied().unwrap_or(std::ptr::null_mut());
+            (*to).MdlChain = fresh.first().copied().unwrap_or(std::ptr::null_mut());
             (*to).DataLength = *length;
             (*to).DataOffset = 0;
         }
         recompute_current(to);
     }
+    record.mark = engine_mark(ledger);
     // SAFETY: both lists are alive.
     unsafe {
         (*clone.as_ptr()).ParentNetBufferList = original;
         (*clone.as_ptr()).NblFlags = (*original).NblFlags;
+        (*clone.as_ptr()).NetBufferListInfo[WfpNetBufferListInfo as usize] = record.mark as *mut _;
         (*original).ChildRefCount += 1;
     }
+    record.chains = copies.iter().map(|&to| (to as usize, chain(to))).collect();
+    // SAFETY: the copies were just made.
+    let lengths = copies
+        .iter()
+        .map(|&to| (to as usize, unsafe { (*to).DataLength }));
+    record.lengths = lengths.collect();
+    // SAFETY: the original's buffers are alive.
+    let begins_at = buffers.first().map(|&first| unsafe { (*first).DataOffset });
     if let Some(parent) = kernel.ndis.lists.borrow_mut().get_mut(&(original as usize)) {
         parent.children += 1;
         record.packets.clone_from(&parent.packets);
         record.inherit_injections(parent);
         (record.taken_at, record.coalesced) = (parent.taken_at, parent.coalesced);
+        // Where the data begins means something only if it was not moved into an MDL of a retreat.
+        let in_place = parent.shifts.iter().all(|shift| shift.added.is_none());
+        record.past = parent
+            .past
+            .of_clone(kernel.now(), begins_at.filter(|_| in_place));
     }
     if let Some(ledger) = kernel.ndis.with(original, |list| list.ledger) {
         kernel.note(ledger, format!("cloned as {:p}", clone.as_ptr()));
@@ -332,8 +452,17 @@ pub(crate) fn clone_list(
     clone
 }
 
+/// One piece of memory that data lies in.
+#[derive(Clone, Copy)]
+struct Stretch {
+    data: *mut u8,
+    size: u32,
+    /// Whether the MDL that describes it is mapped.
+    mapped: bool,
+}
+
 /// The memory that a buffer's data lies in, piece by piece, and how much that is in all.
-fn stretches(buffer: *mut NET_BUFFER) -> (Vec<(*mut u8, u32)>, u32) {
+fn stretches(buffer: *mut NET_BUFFER) -> (Vec<Stretch>, u32) {
     let mut found = Vec::new();
     // SAFETY: the original's buffers and chains are alive; a driver that broke them faults here.
     let (mut mdl, mut offset, length) = unsafe {
@@ -346,10 +475,14 @@ fn stretches(buffer: *mut NET_BUFFER) -> (Vec<(*mut u8, u32)>, u32) {
     let mut left = length;
     while left > 0 && !mdl.is_null() {
         // SAFETY: as above.
-        let (data, size) = unsafe { ((*mdl).MappedSystemVa.cast::<u8>(), (*mdl).ByteCount) };
+        let (size, mapped) = unsafe { ((*mdl).ByteCount, !(*mdl).MappedSystemVa.is_null()) };
         if offset < size {
             let take = left.min(size - offset);
-            found.push((data.wrapping_add(offset as usize), take));
+            found.push(Stretch {
+                data: data_of(mdl).wrapping_add(offset as usize),
+                size: take,
+                mapped,
+            });
             left -= take;
         }
         offset = offset.saturating_sub(size);
@@ -366,6 +499,9 @@ pub(crate) fn free_clone(kernel: &Kernel, clone: *mut NET_BUFFER_LIST) {
     let Kind::Clone { parent } = record.kind else {
         return;
     };
+    if record.past.completed.is_some() {
+        kernel.ledger.set_late_rule(record.ledger, "A-43");
+    }
     free_blocks(kernel, &record);
     let parent = parent as *mut NET_BUFFER_LIST;
     if kernel
@@ -373,8 +509,10 @@ pub(crate) fn free_clone(kernel: &Kernel, clone: *mut NET_BUFFER_LIST) {
         .with_mut(parent, |list| list.children -= 1)
         .is_some()
     {
-        // SAFETY: the parent is alive: it is in the table.
-        unsafe { (*parent).ChildRefCount -= 1 };
+        touch(kernel, parent, |parent| {
+            // SAFETY: the parent is alive: it is in the table.
+            unsafe { (*parent).ChildRefCount -= 1 }
+        });
         release_if_done(kernel, parent);
     }
 }
@@ -404,6 +542,16 @@ pub(crate) fn release_if_done(kernel: &Kernel, list: *mut NET_BUFFER_LIST) {
                     .about(kernel, record.ledger),
             );
         }
+        if let Some(start) = changed_block(&record) {
+            content_changed(kernel, list as usize, record.ledger, start);
+        }
+        // Whoever still has a pointer to it never had a reference, or has given it back.
+        let late = if record.taken.is_none() {
+            "A-27"
+        } else {
+            "A-28"
+        };
+        kernel.ledger.set_late_rule(record.ledger, late);
         free_blocks(kernel, &record);
     }
 }

@@ -5,6 +5,8 @@ use wfp_sys::ndis::NET_BUFFER_LIST;
 
 use super::build::attach_mdl;
 use super::bytes::net_buffers;
+use super::guard::remember_taken;
+use super::lists::Fate;
 use super::lists::Kind;
 use super::lists::List;
 use super::lists::Shift;
@@ -85,6 +87,7 @@ pub(crate) fn advance(
             &[data, mdl],
             "the MDL that a retreat had put in front was freed",
         );
+        remember_taken(kernel, &[data, mdl], "B-04");
     }
     recompute_current(buffer);
 }
@@ -136,11 +139,22 @@ pub(super) fn driver_retreat(
         let parameters = [list as u64, u64::from(delta), u64::from(backfill), 0];
         kernel.bug_check(Violation::contract(kernel, "B-01", parameters, summary));
     }
-    if kernel.fails("NdisRetreatNetBufferDataStart") {
-        return status::INSUFFICIENT_RESOURCES;
-    }
     super::lists::require_usable(kernel, "NdisRetreatNetBufferDataStart", list);
     let ledger = kernel.ndis.lists.borrow()[&list].ledger;
+    require_out_of_tunnel(kernel, "NdisRetreatNetBufferDataStart", list as *mut _);
+    require_held(
+        kernel,
+        "NdisRetreatNetBufferDataStart",
+        list as *mut _,
+        "A-28",
+    );
+    let fails = kernel.fails("NdisRetreatNetBufferDataStart");
+    kernel
+        .ndis
+        .with_mut(list as *const _, |list| list.past.retreat_failed = fails);
+    if fails {
+        return status::INSUFFICIENT_RESOURCES;
+    }
     let added = retreat(kernel, ledger, buffer, delta, backfill);
     if undoes_advance(kernel, list, buffer, delta) {
         kernel.note(
@@ -206,11 +220,19 @@ pub(super) fn driver_advance(
     kernel: &Kernel,
     buffer: *mut NET_BUFFER,
     delta: u32,
-    _free_mdl: u8,
+    free_mdl: u8,
     _free: usize,
 ) {
     let list = list_of(kernel, "NdisAdvanceNetBufferDataStart", buffer);
     super::lists::require_usable(kernel, "NdisAdvanceNetBufferDataStart", list);
+    // A retreat is undone before the packet is given back, not after.
+    require_held(
+        kernel,
+        "NdisAdvanceNetBufferDataStart",
+        list as *mut _,
+        "B-03",
+    );
+    check_free_mdl(kernel, list, free_mdl);
     let (ledger, shift) = {
         let mut lists = kernel.ndis.lists.borrow_mut();
         let Some(record) = lists.get_mut(&list) else {
@@ -265,4 +287,63 @@ pub(super) fn driver_advance(
     }
     advance(kernel, buffer, delta, shift.and_then(|shift| shift.added));
     kernel.note(ledger, format!("advanced by {delta} bytes"));
+}
+
+/// Once its classify is over, an original is the driver's for as long as it has a reference; a clone that keeps it alive does not
+/// make it the driver's.
+pub(crate) fn require_held(
+    kernel: &Kernel,
+    function: &str,
+    list: *mut NET_BUFFER_LIST,
+    rule: &'static str,
+) {
+    let given_back = kernel.ndis.with(list, |list| {
+        let held = list.kind != Kind::Original || list.fate != Fate::Done || list.references > 0;
+        (!held).then_some((list.ledger, list.taken))
+    });
+    if let Some((ledger, taken)) = given_back.flatten() {
+        let (rule, why) = match taken {
+            Some(_) => (rule, "that the driver has given back"),
+            None => (
+                "A-27",
+                "whose classify is over and which the driver never referenced",
+            ),
+        };
+        let summary = format!("{function} was called for an original {why}");
+        kernel.bug_check(
+            Violation::contract(kernel, rule, [list as u64, 0, 0, 0], summary)
+                .about(kernel, ledger),
+        );
+    }
+}
+
+/// On the receive path the MDL chain stays what it is, so FreeMdl is FALSE (B-02).
+fn check_free_mdl(kernel: &Kernel, list: usize, free_mdl: u8) {
+    let of_receive_path = kernel.ndis.with(list as *const _, |list| {
+        (free_mdl != 0 && list.kind == Kind::Original && list.past.received).then_some(list.ledger)
+    });
+    if let Some(ledger) = of_receive_path.flatten() {
+        let summary = "NdisAdvanceNetBufferDataStart was told to free MDLs of a received packet, whose chain may not change";
+        let parameters = [list as u64, u64::from(free_mdl), 0, 0];
+        kernel.bug_check(
+            Violation::contract(kernel, "B-02", parameters, summary).about(kernel, ledger),
+        );
+    }
+}
+
+/// A packet that has its tunnel's outer header still is not to be touched.
+pub(crate) fn require_out_of_tunnel(kernel: &Kernel, function: &str, list: *mut NET_BUFFER_LIST) {
+    let ledger = kernel
+        .ndis
+        .with(list, |list| list.past.in_tunnel.then_some(list.ledger))
+        .flatten();
+    if let Some(ledger) = ledger {
+        let summary = format!(
+            "{function} was called for a packet of a tunnel whose outer header was not taken off yet (isTunnelMode and not isDeTunneled)"
+        );
+        kernel.bug_check(
+            Violation::contract(kernel, "A-65", [list as u64, 0, 0, 0], summary)
+                .about(kernel, ledger),
+        );
+    }
 }

@@ -157,7 +157,11 @@ pub(super) fn map(
         let parameters = [u64::from(kernel.irql()), mdl as u64, 0, 0];
         kernel.bug_check(Violation::contract(kernel, "C.1", parameters, summary));
     }
-    if kernel.fails("MmMapLockedPagesSpecifyCache") {
+    // Who asked has to look (B-06).
+    let fails = kernel.fails("MmMapLockedPagesSpecifyCache");
+    let null = fails.then_some(("MmMapLockedPagesSpecifyCache", "B-06"));
+    kernel.running().null_from.set(null);
+    if fails {
         return std::ptr::null_mut();
     }
     let address = described(mdl) as *mut c_void;

@@ -50,6 +50,10 @@ pub struct Packet {
     pub held: u32,
     /// Whether a callout blocked it silently, which is what one does that goes on with a copy of its own.
     pub absorbed: bool,
+    /// The endpoint handle that its classify told first.
+    pub(super) endpoint: Option<u64>,
+    /// Callouts that took it.
+    pub(super) taken_by: Vec<u32>,
     /// How often it was injected.
     pub injected: u32,
     /// What its last send injection said besides the packet, as the stack read it.
@@ -115,6 +119,8 @@ impl Kernel {
             arrivals: 0,
             held: 0,
             absorbed: false,
+            endpoint: None,
+            taken_by: Vec::new(),
             injected: 0,
             sent_with: None,
             accept: None,
@@ -130,6 +136,18 @@ impl Kernel {
         change: impl FnOnce(&mut Packet) -> R,
     ) -> Option<R> {
         self.stack.packets.borrow_mut().get_mut(&number).map(change)
+    }
+
+    /// Notes that a callout takes a packet, and says whether it did so before.
+    pub(crate) fn taken_before(&self, number: u64, callout: u32) -> bool {
+        let before = self.with_packet(number, |packet| {
+            let before = packet.taken_by.contains(&callout);
+            if !before {
+                packet.taken_by.push(callout);
+            }
+            before
+        });
+        before == Some(true)
     }
 
     pub(super) fn set_fate(&self, number: u64, fate: Fate) {

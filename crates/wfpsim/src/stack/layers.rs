@@ -286,8 +286,21 @@ impl<'a> Ask<'a> {
         metadata
     }
 
+    /// Remembers what is told of the endpoint of a packet for the first time.
+    fn note_endpoint(&self, kernel: &Kernel) {
+        let packets = kernel.ndis.with(self.list, |list| list.packets.clone());
+        for packet in packets.unwrap_or_default() {
+            kernel.with_packet(packet, |packet| {
+                packet.endpoint.get_or_insert(self.endpoint);
+            });
+        }
+    }
+
     fn ask(mut self, kernel: &Kernel, layer: u16, values: &[Value]) -> Outcome {
         let metadata = self.metadata(kernel, layer);
+        if metadata.has(consts::FWPS_METADATA_FIELD_TRANSPORT_ENDPOINT_HANDLE) {
+            self.note_endpoint(kernel);
+        }
         if self.reason != 0 {
             kernel.count(|counts| counts.reauthorized += 1);
         }

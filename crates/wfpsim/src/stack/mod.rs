@@ -6,6 +6,7 @@
 mod account;
 mod established;
 pub(crate) mod flow;
+mod injected;
 mod layers;
 pub(crate) mod network;
 mod power;

@@ -49,6 +49,7 @@ impl Machine {
     pub fn sleep(&self, asleep: Time) {
         let kernel = self.kernel();
         kernel.sleep(asleep);
+        kernel.ndis.excuse(asleep);
         self.close_endpoints();
         kernel.stack.paused.set(false);
     }

@@ -15,6 +15,7 @@ use super::flow;
 use super::flow::Role;
 use super::flow::Shape;
 use super::flow::State as FlowState;
+use super::injected;
 use super::layers::Ask;
 use super::network;
 use super::queues;
@@ -250,6 +251,9 @@ fn tunnel(
         ip_header: offset,
     };
     let list = indicate(kernel, &inbound, laid_out, end, "received in a tunnel");
+    kernel
+        .ndis
+        .with_mut(list, |list| list.past.in_tunnel = true);
     let mut ask = Ask::new(&inbound.shape, list);
     (ask.security, ask.ip_header) = (security, Some(offset));
     let outcome = ask.inbound_transport(kernel);
@@ -292,14 +296,22 @@ fn indicate(
         data_length: (headroom + data_end).saturating_sub(data_start),
         cuts,
     };
-    ndis::build(
+    let list = ndis::build(
         kernel,
         Indication {
             label,
             packets: vec![spec],
         },
     )
-    .as_ptr()
+    .as_ptr();
+    kernel.ndis.with_mut(list, |list| {
+        list.past.received = true;
+        list.past.layout = Some(ndis::Layout {
+            ip_start: headroom as u32,
+            ip_header: inbound.ip_header as u32,
+        });
+    });
+    list
 }
 
 /// Where a packet is cut into MDLs: nowhere, or at up to three places of the seed's choice.
@@ -479,13 +491,16 @@ fn audit_retreat(kernel: &Kernel, inbound: &Inbound, list: *mut NET_BUFFER_LIST,
     if !outcome.absorbed || header == 0 {
         return;
     }
-    let delta = if kernel.random.percent(freedom.odd_retreat) {
-        header - 1
+    let (delta, moved) = if kernel.random.percent(freedom.odd_retreat) {
+        (header - 1, ndis::Moved::Odd)
     } else if kernel.random.percent(freedom.audit_retreat) {
-        header
+        (header, ndis::Moved::Audit)
     } else {
         return;
     };
+    kernel
+        .ndis
+        .with_mut(list, |list| list.past.moved = Some(moved));
     for buffer in ndis::net_buffers(list) {
         ndis::retreat(kernel, ledger, buffer, delta, 0);
     }
@@ -524,6 +539,7 @@ pub(super) fn finish(kernel: &Kernel, list: *mut NET_BUFFER_LIST) {
     kernel
         .ndis
         .with_mut(list, |list| list.fate = ndis::Fate::Done);
+    ndis::maybe_move(kernel, list);
     ndis::release_if_done(kernel, list);
 }
 
@@ -594,8 +610,11 @@ pub(crate) fn receive_injected(
                     .about(kernel, ledger),
             );
         }
-        // Reported by those who tried: the stack refuses to receive what never left the machine.
-        Some((_, true)) => return status::DATA_NOT_ACCEPTED,
+        Some((_, true)) => {
+            injected::check_loopback(kernel, list, ledger);
+            // Reported by those who tried: the stack refuses to receive what never left the machine.
+            return status::DATA_NOT_ACCEPTED;
+        }
         _ => {}
     }
     let Some(&buffer) = ndis::net_buffers(list).first() else {
@@ -609,11 +628,7 @@ pub(crate) fn receive_injected(
             return status::DATA_NOT_ACCEPTED;
         }
     };
-    if !ipv4_header_is_sound(&bytes) {
-        // nobody recomputed the checksum of a reassembled packet.
-        kernel.set_fate(packet, Fate::Dropped("injected_with_bad_ip_checksum"));
-        return status::DATA_NOT_ACCEPTED;
-    }
+    injected::check_receive(kernel, packet, ledger, list, &bytes);
     let inbound = Inbound {
         packet,
         shape,
@@ -631,13 +646,4 @@ pub(crate) fn receive_injected(
     } else {
         status::DATA_NOT_ACCEPTED
     }
-}
-
-fn ipv4_header_is_sound(packet: &[u8]) -> bool {
-    packet.first().is_none_or(|first| {
-        let header = packet
-            .get(..usize::from(first & 0xF) * 4)
-            .unwrap_or_default();
-        first >> 4 != 4 || wfpsim_packet::checksum::sum(header) == 0xFFFF
-    })
 }

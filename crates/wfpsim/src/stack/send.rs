@@ -13,6 +13,7 @@ use super::flow;
 use super::flow::Role;
 use super::flow::Shape;
 use super::flow::State as FlowState;
+use super::injected;
 use super::layers::Ask;
 use super::network;
 use super::queues;
@@ -27,6 +28,7 @@ use crate::ndis::Indication;
 use crate::ndis::PacketSpec;
 use crate::nt::NtStatus;
 use crate::nt::status;
+use crate::verifier::ObjectId;
 use crate::verifier::Violation;
 
 /// A packet to be sent: whole, without IPsec.
@@ -465,14 +467,16 @@ pub(crate) fn send_injected(kernel: &Kernel, list: *mut NET_BUFFER_LIST, send: S
     let Ok(shape) = Shape::of(&clean, false) else {
         return status::UNSUCCESSFUL;
     };
+    injected::check_raw(kernel, packet, ledger, list, &send);
     if send.endpoint != 0 && !kernel.stack.endpoint_is_open(send.endpoint) {
+        injected::check_endpoint(kernel, packet, ledger, list, &send);
         // the socket was closed meanwhile. Which status Windows gives is not documented.
         for &packet in &packets {
             kernel.set_fate(packet, Fate::Dropped("endpoint_closed"));
         }
         return status::INVALID_HANDLE;
     }
-    let (remote, sent_with) = match read_parameters(kernel, &send, Some(packet)) {
+    let (remote, sent_with) = match read_parameters(kernel, ledger, &send, Some(packet)) {
         Ok(Some((remote, sent_with))) => (Some(remote), Some(sent_with)),
         Ok(None) => (None, None),
         Err(status) => return status,
@@ -499,6 +503,13 @@ pub(crate) fn send_injected(kernel: &Kernel, list: *mut NET_BUFFER_LIST, send: S
     }
     for (&packet, &buffer) in packets.iter().zip(&buffers) {
         let bytes = ndis::copy_out(buffer);
+        injected::check_send(
+            kernel,
+            packet,
+            ledger,
+            list,
+            bytes.get(header as usize..).unwrap_or_default(),
+        );
         if header > 0 {
             let loopback = kernel
                 .with_packet(packet, |packet| packet.loopback)
@@ -549,17 +560,21 @@ pub(crate) fn check_byte_order(kernel: &Kernel, name: &str, packet: Option<u64>,
 /// tcpip!IppProcessAncillaryData.
 fn read_parameters(
     kernel: &Kernel,
+    ledger: ObjectId,
     send: &Send,
     packet: Option<u64>,
 ) -> Result<Option<(IpAddr, SentWith)>, NtStatus> {
     if send.arguments.is_null() {
         return Ok(None);
     }
+    let check = |what, address| injected::check_argument(kernel, ledger, what, address);
+    check("FWPS_TRANSPORT_SEND_PARAMS0", send.arguments as usize);
     // SAFETY: the driver promised to keep it; if it did not, the fault is reported.
     let arguments = unsafe { &*send.arguments };
     if arguments.remoteAddress.is_null() {
         return Err(status::INVALID_PARAMETER);
     }
+    check("the remote address", arguments.remoteAddress as usize);
     let remote = if send.family == 2 {
         // SAFETY: as above; the family says how long the address is.
         IpAddr::from(unsafe { arguments.remoteAddress.cast::<[u8; 4]>().read() })
@@ -569,6 +584,7 @@ fn read_parameters(
     };
     let mut control_data = Vec::new();
     if !arguments.controlData.is_null() {
+        check("the control data", arguments.controlData as usize);
         for offset in 0..arguments.controlDataLength as usize {
             // SAFETY: as above.
             let byte = unsafe {

@@ -41,6 +41,7 @@ pub struct Event {
 struct Object {
     label: String,
     events: Vec<Event>,
+    late: Option<&'static str>,
 }
 
 /// All histories.
@@ -61,6 +62,7 @@ impl Ledger {
             Object {
                 label: label.into(),
                 events: Vec::new(),
+                late: None,
             },
         );
         id
@@ -97,6 +99,18 @@ impl Ledger {
             .get(&id)
             .map(|object| object.events.clone())
             .unwrap_or_default()
+    }
+
+    /// Says which rule a touch of the object breaks once it is gone, where there is one that tells more than "freed".
+    pub fn set_late_rule(&self, id: ObjectId, rule: &'static str) {
+        if let Some(object) = self.objects.borrow_mut().get_mut(&id) {
+            object.late = Some(rule);
+        }
+    }
+
+    /// The rule that a touch of the object breaks once it is gone, if it is not just that of freed memory.
+    pub fn late_rule(&self, id: ObjectId) -> Option<&'static str> {
+        self.objects.borrow().get(&id)?.late
     }
 
     fn push(&self, id: ObjectId, event: Event) {

@@ -17,6 +17,9 @@ use crate::memory::Purpose;
 /// FAST_FAIL_CORRUPT_LIST_ENTRY of winnt.h.
 const FAST_FAIL_CORRUPT_LIST_ENTRY: u32 = 3;
 
+/// What is touched below this is a member of a structure at NULL.
+const NEAR_NULL: usize = 0x10000;
+
 /// Something that must not happen, with all that is known of it.
 #[derive(Clone, Debug)]
 pub struct Violation {
@@ -185,12 +188,27 @@ impl Violation {
             "read from"
         };
         let (code, rule, summary) = match &block {
+            Some(block)
+                if block.state == BlockState::Live
+                    && crate::ndis::is_guarded(kernel, block.start) =>
+            {
+                (
+                    code::WFPSIM_CONTRACT_VIOLATION,
+                    "A-43",
+                    format!(
+                        "{verb} byte {} of a clone that was injected; it is the stack's until its completion function is called",
+                        fault.address.wrapping_sub(block.start) as isize,
+                    ),
+                )
+            }
             Some(block) if block.state == BlockState::Freed => (
                 code::PAGE_FAULT_IN_FREED_SPECIAL_POOL,
                 if block.purpose == Purpose::RequestBuffer {
                     "D-06"
                 } else {
-                    "C-61"
+                    crate::ndis::rule_of_taken(kernel, block)
+                        .or_else(|| kernel.ledger.late_rule(block.object))
+                        .unwrap_or("C-61")
                 },
                 format!(
                     "{verb} byte {} of {} at {:#x} after it was freed",
@@ -229,14 +247,26 @@ impl Violation {
                     block.size
                 ),
             ),
-            None => (
-                code::DRIVER_IRQL_NOT_LESS_OR_EQUAL,
-                "C-63",
-                format!(
-                    "{verb} address {:#x}, which belongs to nothing",
-                    fault.address
-                ),
-            ),
+            None => {
+                let null = kernel
+                    .running_thread()
+                    .and_then(|thread| thread.null_from.get())
+                    .filter(|_| fault.address < NEAR_NULL);
+                (
+                    code::DRIVER_IRQL_NOT_LESS_OR_EQUAL,
+                    null.map_or("C-63", |(_, rule)| rule),
+                    match null {
+                        Some((function, _)) => format!(
+                            "{verb} address {:#x}: {function} had returned NULL, and that was not looked at",
+                            fault.address
+                        ),
+                        None => format!(
+                            "{verb} address {:#x}, which belongs to nothing",
+                            fault.address
+                        ),
+                    },
+                )
+            }
         };
         let parameters = if code == code::DRIVER_IRQL_NOT_LESS_OR_EQUAL {
             [

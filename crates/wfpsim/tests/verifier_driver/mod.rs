@@ -521,3 +521,25 @@ pub fn answer_with(answer: fn(&Classify)) {
 pub fn engine() -> HANDLE {
     ENGINE.get()
 }
+
+/// Has a header made for the first packet of a list: instead of `header` bytes that are there, or before what is there.
+pub fn construct(list: *mut NET_BUFFER_LIST, header: u32, protocol: IPPROTO) {
+    let (source, remote) = ([192, 0, 2, 9], [192, 0, 2, 1]);
+    let _status = unsafe {
+        FwpsConstructIpHeaderForTransportPacket0(
+            list,
+            header,
+            AF_INET,
+            source.as_ptr(),
+            remote.as_ptr(),
+            protocol,
+            0,
+            null(),
+            0,
+            0,
+            null_mut(),
+            0,
+            0,
+        )
+    };
+}

@@ -24,7 +24,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::PacketLoss,
         windows: Windows::Nothing,
         check: Check::Tested {
-            by: &["A-70", "A-70-failed"],
+            by: &["A-70", "A-70-failed", "O-4"],
         },
         meaning: "Another answer decides the operation while it is pended. After a failure nothing is pended: a reference or an entry \
                   that was made for it is to be undone there, or it leaks.",

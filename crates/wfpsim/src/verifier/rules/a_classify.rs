@@ -163,7 +163,9 @@ pub(super) const RULES: &[Rule] = &[
         title: "Allow for the stack's own retreat of an absorbed packet: compare the offset with the one at classify",
         severity: Severity::Corruption,
         windows: Windows::LaterAs("a crash in tcpip!, where the clone's header is parsed"),
-        check: Check::Open,
+        check: Check::Tested {
+            by: &["O-8", "A-24"],
+        },
         meaning: "After a classify that blocked and absorbed, the stack may move the packet's start back by the transport header for \
                   auditing. A worker that retreats by both headers all the same clones from before the IP header, and the stack \
                   parses what it finds there.",
@@ -176,7 +178,9 @@ pub(super) const RULES: &[Rule] = &[
         windows: Windows::LaterAs(
             "a crash or a malformed packet, wherever the packet is parsed next",
         ),
-        check: Check::Open,
+        check: Check::Tested {
+            by: &["A-25", "O-7"],
+        },
         meaning: "The packet goes on to other callouts and to the stack, which take its start for what it was. Headers are then \
                   read as data, or data as headers.",
         read: &[
@@ -189,7 +193,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A packet's length is NET_BUFFER_DATA_LENGTH, never an MDL's byte count",
         severity: Severity::Corruption,
         windows: Windows::Nothing,
-        check: Check::Open,
+        check: Check::Tested { by: &["A-26"] },
         meaning: "Behind a decrypted ESP packet the trailer is still in the MDL. A copy by the MDL's length takes it along, and \
                   overruns a buffer that was made for the packet.",
         read: &[

@@ -13,7 +13,9 @@ pub(super) const RULES: &[Rule] = &[
         windows: Windows::LaterAs(
             "0xC2, parameter 1 = 7, in NETIO!NetioFreeMdl; nothing for a leak",
         ),
-        check: Check::Open,
+        check: Check::Tested {
+            by: &["O-11", "O-12", "A-42-again"],
+        },
         meaning: "STATUS_SUCCESS gives packet and context away until the completion function is called, once. Whoever frees them \
                   besides frees memory that the stack is using. Any other status means that it will not be called: who waits for \
                   it leaks the clone, and with it the original.",
@@ -28,7 +30,9 @@ pub(super) const RULES: &[Rule] = &[
         title: "After a successful injection touch neither the packet nor the context: the completion may have run already",
         severity: Severity::Corruption,
         windows: Windows::SpecialPool("0xCC or 0xC2, where the completion was quick"),
-        check: Check::Open,
+        check: Check::Tested {
+            by: &["O-13", "O-13-packet", "A-43-list"],
+        },
         meaning: "The completion function may run before the injecting call returns, on the same thread or another. Reading the \
                   packet to log it, or a field of one's own context, is then a use after free; holding a lock that the completion \
                   takes is a deadlock.",
@@ -42,7 +46,9 @@ pub(super) const RULES: &[Rule] = &[
         title: "In a completion function pass its dispatchLevel on, or FALSE",
         severity: Severity::Corruption,
         windows: Windows::Nothing,
-        check: Check::Open,
+        check: Check::Tested {
+            by: &["A-44", "A-44-lock"],
+        },
         meaning: "The argument says at which level the function runs, which is DISPATCH_LEVEL at most. TRUE passed on where it said \
                   FALSE breaks A-29; a completion function that returns at another level has lost count of one.",
         read: &["FWPS_INJECT_COMPLETE0"],
@@ -54,7 +60,9 @@ pub(super) const RULES: &[Rule] = &[
         windows: Windows::LaterAs(
             "0xD1 in NETIO!NetioDereferenceNetBufferList or a crash in tcpip!",
         ),
-        check: Check::Open,
+        check: Check::Tested {
+            by: &["O-1", "A-45"],
+        },
         meaning: "An original that is injected has two owners, who both complete it. A received packet is injected with its IP \
                   header first: whole, of the family that was said, its lengths within the data, and no AH or ESP left in it.",
         read: &["FwpsInjectTransportReceiveAsync0", "OSR 275267"],
@@ -64,7 +72,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Inject one NET_BUFFER at a time into the receive path",
         severity: Severity::BugCheck,
         windows: Windows::BugCheck("0x1D3 WFP_INVALID_OPERATION, parameter 1 = 1"),
-        check: Check::Open,
+        check: Check::Tested { by: &["O-17"] },
         meaning: "The receive path takes one packet for each NET_BUFFER_LIST. An outbound list, which may have several, is not fit \
                   for it.",
         read: &[
@@ -77,7 +85,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Do not inject TCP on the stack of a classify",
         severity: Severity::Hang,
         windows: Windows::LaterAs("0x133 DPC_WATCHDOG_VIOLATION"),
-        check: Check::Open,
+        check: Check::Tested { by: &["O-25"] },
         meaning: "TCP calls the transport layers with its own locks held, and the injected packet wants them. Inject from a thread or \
                   a DPC; this verifier takes the stricter reading and says so for every protocol.",
         read: &[
@@ -90,7 +98,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Inject into the receive path only what came from a layer that allows it, and an accept after it was completed",
         severity: Severity::PacketLoss,
         windows: Windows::Nothing,
-        check: Check::Open,
+        check: Check::Tested { by: &["A-48"] },
         meaning: "A packet that ALE has still to authorize is not to be taken at the transport layer. A pended accept is completed \
                   with the clone first, and then that same clone is injected; otherwise the connection is never made.",
         read: &["FwpsInjectTransportReceiveAsync0", "FwpsCompleteOperation0"],
@@ -100,7 +108,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Inject with the packet's own interface, sub-interface and compartment",
         severity: Severity::PacketLoss,
         windows: Windows::Nothing,
-        check: Check::Open,
+        check: Check::Tested { by: &["A-49"] },
         meaning: "With others the packet arrives on the wrong interface: it is dropped, or filtered and routed by the wrong \
                   profile. Without the metadata bit the compartment is UNSPECIFIED_COMPARTMENT_ID.",
         read: &[
@@ -124,7 +132,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Ask FwpsQueryPacketInjectionState0 first, and let pass what you have injected yourself",
         severity: Severity::Hang,
         windows: Windows::LaterAs("0x133, or a packet that goes round for ever"),
-        check: Check::Open,
+        check: Check::Tested { by: &["O-21"] },
         meaning: "A packet that the callout has injected comes back to it. Pended, absorbed or cloned again it goes round without \
                   end; the query must be given the handle that injected it.",
         read: &["FwpsQueryPacketInjectionState0", "Portmaster issue 1583"],
@@ -134,7 +142,9 @@ pub(super) const RULES: &[Rule] = &[
         title: "Remote address and control data of a send injection live until its completion",
         severity: Severity::BugCheck,
         windows: Windows::LaterAs("a crash in tcpip!IppProcessAncillaryData, or 0x13A"),
-        check: Check::Open,
+        check: Check::Tested {
+            by: &["O-18", "O-18-classify-memory", "Portmaster-2035"],
+        },
         meaning: "WFP does not copy them. On the stack of the injecting function, in the classify's arguments, or freed with the \
                   queue entry they are somebody else's memory when the stack reads them. NULL send parameters are only for a \
                   packet that has its IP header.",
@@ -149,7 +159,9 @@ pub(super) const RULES: &[Rule] = &[
         title: "Expect a send injection to fail when its endpoint has been closed meanwhile",
         severity: Severity::Leak,
         windows: Windows::Status("an error, at the call or in the completion"),
-        check: Check::Open,
+        check: Check::Tested {
+            by: &["A-53", "A-53-leak"],
+        },
         meaning: "An endpoint handle is good while its socket is open. A packet that was held longer is refused, and a driver that \
                   does not expect that leaks it.",
         read: &["FwpsInjectTransportSendAsync0"],
@@ -159,7 +171,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A raw send that includes its header is injected with that header, one NET_BUFFER, no send parameters",
         severity: Severity::PacketLoss,
         windows: Windows::Nothing,
-        check: Check::Open,
+        check: Check::Tested { by: &["A-54"] },
         meaning: "With IP_HDRINCL the header is not in the packet at the transport layer but beside it. Injected without it, the \
                   packet gets another header than its sender made, or none.",
         read: &[
@@ -172,7 +184,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "The MDL of an outgoing IP header is aligned as a pointer",
         severity: Severity::Advice,
         windows: Windows::Nothing,
-        check: Check::Open,
+        check: Check::Tested { by: &["A-55"] },
         meaning: "It matters only where the injected packet carries its IP header. Unaligned access costs, and faults on some \
                   machines.",
         read: &["FwpsInjectTransportSendAsync0"],
@@ -182,7 +194,9 @@ pub(super) const RULES: &[Rule] = &[
         title: "FwpsInjectionHandleCreate0 may say STATUS_FWP_TCPIP_NOT_READY: look, and try later",
         severity: Severity::Failure,
         windows: Windows::Status("STATUS_FWP_TCPIP_NOT_READY"),
-        check: Check::Open,
+        check: Check::Tested {
+            by: &["A-56", "A-56-refused"],
+        },
         meaning: "Early in the machine's start TCP/IP is not there yet. A driver that goes on without a handle cannot give back what it \
                   holds.",
         read: &["FwpsInjectionHandleCreate0"],
@@ -194,7 +208,7 @@ pub(super) const RULES: &[Rule] = &[
         windows: Windows::Status(
             "STATUS_FWP_INJECT_HANDLE_CLOSING for a late injection; the rest hangs or crashes",
         ),
-        check: Check::Open,
+        check: Check::Tested { by: &["A-57"] },
         meaning: "FwpsInjectionHandleDestroy0 waits for every pending completion. Called with something held that a completion needs, \
                   or from a completion function, it waits for ever. A handle that is not destroyed before unload leaves \
                   completions that run in code that is gone.",
@@ -219,7 +233,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Look at the Status of a completed packet: anything but a success is a packet lost",
         severity: Severity::PacketLoss,
         windows: Windows::Nothing,
-        check: Check::Open,
+        check: Check::Tested { by: &["E-9"] },
         meaning: "The stack says there, and only there, that it has refused the packet, with STATUS_DATA_NOT_ACCEPTED for \
                   instance. A driver that does not look cannot count or tell it.",
         read: &["FWPS_INJECT_COMPLETE0", "npcap pull request 22"],

@@ -11,7 +11,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Reference a packet that is used after its classify returned",
         severity: Severity::BugCheck,
         windows: Windows::LaterAs("0xD1, 0xCC under special pool, or data of another packet"),
-        check: Check::Open,
+        check: Check::Tested { by: &["O-2"] },
         meaning: "Without FwpsReferenceNetBufferList0 the packet goes back to its owner, usually a network adapter, when classify \
                   returns. The worker that has queued it reads freed memory, or the packet that the buffer was used for next.",
         read: &[
@@ -26,7 +26,9 @@ pub(super) const RULES: &[Rule] = &[
         windows: Windows::LaterAs(
             "0xD1 in NETIO!NetioDereferenceNetBufferList, 0xC2; nothing at all for a leak",
         ),
-        check: Check::Open,
+        check: Check::Tested {
+            by: &["A-28", "O-3", "O-5", "OSR-292860"],
+        },
         meaning: "One too many gives the packet back while somebody uses it. One too few keeps it for ever: the adapter runs out of \
                   receive buffers, and sleep and unbinding wait. The pointer must be the packet's: NULL faults at offset 0xE0, \
                   and a clone has no reference to give back.",
@@ -41,7 +43,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "dispatchLevel TRUE only where the level is known to be DISPATCH_LEVEL",
         severity: Severity::Corruption,
         windows: Windows::Nothing,
-        check: Check::Open,
+        check: Check::Tested { by: &["O-6"] },
         meaning: "With TRUE the platform touches state of the current processor without raising. At a lower level the thread can be \
                   moved to another processor in between, and that state is corrupted. FALSE is always correct.",
         read: &["FwpsDereferenceNetBufferList0"],
@@ -51,7 +53,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Do not hold packets for long: no waiting for people",
         severity: Severity::Hang,
         windows: Windows::Nothing,
-        check: Check::Open,
+        check: Check::Tested { by: &["A-30"] },
         meaning: "References and clones keep an adapter's buffers. Held for long they stop its receiving, and keep the machine from \
                   sleeping. What must wait long is copied whole, and the original let go.",
         read: &[
@@ -64,7 +66,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Keep only the packet's pointer: its NET_BUFFERs, MDLs and addresses may be others after classify",
         severity: Severity::Corruption,
         windows: Windows::LaterAs("0xD1 or 0xCC"),
-        check: Check::Open,
+        check: Check::Tested { by: &["A-31"] },
         meaning: "The platform may copy a packet that is kept, and put other MDLs under the same NET_BUFFER_LIST. A pointer to the \
                   old ones is a pointer to freed memory.",
         read: &[
@@ -77,7 +79,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Never write NetBufferListInfo[WfpNetBufferListInfo]",
         severity: Severity::Corruption,
         windows: Windows::LaterAs("0xD1 in NETIO!WfpNbl..."),
-        check: Check::Open,
+        check: Check::Tested { by: &["A-32"] },
         meaning: "There, at offset 0xE0 of the NET_BUFFER_LIST, WFP keeps its own state of the packet: tags, contexts, who has \
                   injected it.",
         read: &["OSR 292860"],
@@ -112,7 +114,7 @@ pub(super) const RULES: &[Rule] = &[
         windows: Windows::DriverVerifier(
             "invariant MDL checking for driver or stack (0x4000, 0x2000), if it is on",
         ),
-        check: Check::Open,
+        check: Check::Tested { by: &["O-26"] },
         meaning: "A clone has MDLs of its own over the same pages. What is written through it changes the packet for every other \
                   callout, for the adapter, and for a sender that will send it again.",
         read: &[
@@ -125,7 +127,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A clone starts at the data, not at the headers before it; its flags are 0",
         severity: Severity::PacketLoss,
         windows: Windows::Nothing,
-        check: Check::Open,
+        check: Check::Tested { by: &["A-36"] },
         meaning: "Cloning copies no bytes and no room in front. Where the headers are to be in the clone, the original is retreated \
                   first; a retreat of the clone allocates memory that holds no header.",
         read: &[
@@ -138,7 +140,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A clone's ParentNetBufferList and its parent's ChildRefCount are the platform's",
         severity: Severity::Corruption,
         windows: Windows::LaterAs("0xC2 or an original that never comes back"),
-        check: Check::Open,
+        check: Check::Tested { by: &["A-37"] },
         meaning: "By these two the original is kept while clones live. A driver that changes them frees the original too early, or \
                   never.",
         read: &[
@@ -151,7 +153,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Take back NET_BUFFERs and MDLs that were put into a clone before it is freed",
         severity: Severity::Corruption,
         windows: Windows::LaterAs("0xC2, parameter 1 = 7, in NETIO!NetioFreeMdl"),
-        check: Check::Open,
+        check: Check::Tested { by: &["O-14"] },
         meaning: "FwpsFreeCloneNetBufferList0 frees what it finds in the clone. MDLs of the driver's are then freed as if they were the \
                   platform's, and once more by the driver.",
         read: &["FwpsFreeCloneNetBufferList0"],
@@ -163,7 +165,9 @@ pub(super) const RULES: &[Rule] = &[
         windows: Windows::LaterAs(
             "0xC2, parameter 1 = 7, in NETIO!NetioFreeMdl, or 0x13A; nothing for a leak",
         ),
-        check: Check::Open,
+        check: Check::Tested {
+            by: &["A-39", "A-39-original"],
+        },
         meaning: "Freed twice, its MDLs are freed twice, and somebody else's allocation is the victim. Never freed, it keeps its \
                   original for ever (A-28).",
         read: &[
@@ -176,7 +180,9 @@ pub(super) const RULES: &[Rule] = &[
         title: "Do not clone in a classify, free the clone, and permit the original",
         severity: Severity::PacketLoss,
         windows: Windows::Nothing,
-        check: Check::Open,
+        check: Check::Tested {
+            by: &["O-27", "nmap-1529"],
+        },
         meaning: "A clone that is freed without having been injected has been seen to take tags and contexts off the original: \
                   filters below then do not know the packet any more.",
         read: &["nmap issue 1529"],
@@ -186,7 +192,10 @@ pub(super) const RULES: &[Rule] = &[
         title: "FwpsAllocateDeepCloneNetBufferList0 is not in every Windows",
         severity: Severity::Failure,
         windows: Windows::LaterAs("an image that does not load"),
-        check: Check::Open,
+        check: Check::NotChecked {
+            why: "The simulator has no such function, as the headers that the driver is compiled against have none: a driver \
+                  that is linked does not link, and an image is stopped where it calls it, by name.",
+        },
         meaning: "It is documented, but not in the headers of the Windows that this driver is for. An image that imports it does \
                   not load where it is missing.",
         read: &["windows-driver-docs-ddi pull request 1468"],

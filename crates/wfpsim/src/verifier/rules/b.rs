@@ -11,7 +11,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Look at what NdisRetreatNetBufferDataStart returns; without room it allocates memory that holds nothing",
         severity: Severity::Corruption,
         windows: Windows::Status("NDIS_STATUS_RESOURCES or NDIS_STATUS_FAILURE"),
-        check: Check::Open,
+        check: Check::Tested { by: &["B-01"] },
         meaning: "A retreat that failed has changed nothing, and what follows works on the wrong bytes. One that found no room has put an \
                   MDL of its own in front, whose bytes are no header.",
         read: &["NdisRetreatNetBufferDataStart"],
@@ -21,7 +21,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "NdisAdvanceNetBufferDataStart on a received packet: FreeMdl FALSE",
         severity: Severity::Corruption,
         windows: Windows::LaterAs("0xC2 when the packet's owner frees its MDLs"),
-        check: Check::Open,
+        check: Check::Tested { by: &["B-02"] },
         meaning: "With TRUE, MDLs that the advance passes over are freed. On the receive path they are the adapter's, whose chain must \
                   not change.",
         read: &["NdisAdvanceNetBufferDataStart"],
@@ -33,7 +33,9 @@ pub(super) const RULES: &[Rule] = &[
         windows: Windows::LaterAs(
             "a packet that starts in the wrong place, 0xD1 where it starts in none",
         ),
-        check: Check::Open,
+        check: Check::Tested {
+            by: &["B-03", "O-7-late", "O-9", "E-7"],
+        },
         meaning: "After an advance without its retreat the packet starts behind its headers or its data; after a retreat without its \
                   advance, before. Memory that a retreat has allocated is freed by the matching advance only.",
         read: &[
@@ -46,7 +48,9 @@ pub(super) const RULES: &[Rule] = &[
         title: "Retreat a received packet only into headers that are there, and clone nothing over a retreat's own memory",
         severity: Severity::BugCheck,
         windows: Windows::LaterAs("0xC2, parameter 1 = 7, in NETIO!NetioFreeMdl"),
-        check: Check::Open,
+        check: Check::Tested {
+            by: &["O-10", "OSR-275267"],
+        },
         meaning: "Where there was no room, the retreat has put memory in front that holds no headers. A clone made over it is left with \
                   an MDL over freed memory once the advance takes it away. It is one consistent explanation of OSR 275267.",
         read: &[
@@ -60,7 +64,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "NdisGetDataBuffer may return NULL: give it storage, and write to nothing that it returns",
         severity: Severity::BugCheck,
         windows: Windows::BugCheck("0xD1, where the bytes lie in two MDLs and NULL is used"),
-        check: Check::Open,
+        check: Check::Tested { by: &["B-05"] },
         meaning: "NULL where the packet is shorter, where the bytes are not in one piece and there is no storage, where memory is short. \
                   What it returns may be a copy: writing there changes nothing, or the original (A-35).",
         read: &["NdisGetDataBuffer"],
@@ -70,7 +74,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Mapping an MDL may fail: look for NULL",
         severity: Severity::BugCheck,
         windows: Windows::DriverVerifier("low resources simulation: 0xD1 when NULL is used"),
-        check: Check::Open,
+        check: Check::Tested { by: &["B-06"] },
         meaning: "NdisQueryMdl and MmGetSystemAddressForMdlSafe return NULL when the machine is short of page table entries.",
         read: &["NdisQueryMdl", "MmGetSystemAddressForMdlSafe"],
     },
@@ -99,7 +103,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Whoever made an NBL frees it: never the parent of a clone",
         severity: Severity::BugCheck,
         windows: Windows::LaterAs("0xC2 when its owner frees it"),
-        check: Check::Open,
+        check: Check::Tested { by: &["B-09"] },
         meaning: "The original is the adapter's or the stack's. Freed by the driver it is freed again by its owner.",
         read: &["NdisFreeNetBufferList", "FwpsFreeCloneNetBufferList0"],
     },
@@ -108,7 +112,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Free a clone with the flags that it was made with",
         severity: Severity::Corruption,
         windows: Windows::LaterAs("0xC2 or leaked MDLs"),
-        check: Check::Open,
+        check: Check::Tested { by: &["B-10"] },
         meaning: "The flags say whose the MDLs are. With others, MDLs of the original are freed, or those of the clone are not.",
         read: &[
             "NdisAllocateCloneNetBufferList",
@@ -120,7 +124,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Keep a NET_BUFFER consistent: CurrentMdl in the chain, offsets and lengths that add up",
         severity: Severity::Corruption,
         windows: Windows::LaterAs("0xD1 in ndis! or tcpip!"),
-        check: Check::Open,
+        check: Check::Tested { by: &["B-11"] },
         meaning: "DataOffset counts from the chain's start, the data begins at CurrentMdl plus CurrentMdlOffset, and both name the same \
                   byte. A driver that changes one field has everybody else read somewhere else.",
         read: &["NET_BUFFER", "network: Net Buffer Data"],
@@ -130,7 +134,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Never embed, copy or measure a NET_BUFFER_LIST, nor index its info beyond what it was compiled for",
         severity: Severity::Corruption,
         windows: Windows::LaterAs("0x19 or 0xC1"),
-        check: Check::Open,
+        check: Check::Tested { by: &["B-12"] },
         meaning: "Its size differs between versions of NDIS. A copy of another size leaves something out, or writes behind the end.",
         read: &["NET_BUFFER_LIST", "docs/debugging.md#0x19-bad_pool_header"],
     },
