@@ -16,6 +16,7 @@
 
 mod connections;
 pub mod driver;
+mod executive;
 mod table;
 pub mod traffic;
 
@@ -33,5 +34,5 @@ pub fn all() -> impl Iterator<Item = &'static Mistake> {
         connections::ALE,
         connections::UNLOAD,
     ];
-    tables.into_iter().flatten()
+    tables.into_iter().chain(executive::TABLES).flatten()
 }

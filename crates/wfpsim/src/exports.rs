@@ -7,6 +7,7 @@
 use crate::machine::Kernel;
 use crate::machine::current;
 use crate::verifier::Violation;
+use crate::verifier::code;
 
 /// One function that a driver image may import.
 pub struct Export {
@@ -85,25 +86,13 @@ pub(crate) fn enter<'a>(name: &'static str, caller: Caller) -> &'a Kernel {
     }
     let irql = kernel.irql();
     if irql > caller.max_irql {
+        kernel.bug_check(level_violation(kernel, name, irql, caller.max_irql));
+    }
+    if kernel.running().must_wait.replace(false) && !is_wait(name) {
         let summary = format!(
-            "{name} was called at IRQL {irql}; the highest it allows is {}",
-            caller.max_irql
+            "{name} was called after KeSetEvent with Wait TRUE, which promises that a wait comes next"
         );
-        kernel.bug_check(match ddi_rule(name) {
-            Some(subcode) => Violation::verifier(
-                kernel,
-                subcode,
-                [u64::from(irql), u64::from(caller.max_irql), 0],
-                summary,
-                "C.1",
-            ),
-            None => Violation::contract(
-                kernel,
-                "A.1",
-                [u64::from(irql), u64::from(caller.max_irql), 0, 0],
-                summary,
-            ),
-        });
+        kernel.bug_check(Violation::contract(kernel, "C.1", [0; 4], summary));
     }
     if caller.unlocked {
         let lock = kernel.running().locks.borrow().last().copied();
@@ -153,12 +142,52 @@ pub(crate) const fn lets_go(name: &str) -> bool {
     )
 }
 
+/// A function was called at a higher IRQL than it allows: under the table that it stands in, with the code of who would notice.
+fn level_violation(kernel: &Kernel, name: &'static str, irql: u8, highest: u8) -> Violation {
+    let summary = format!("{name} was called at IRQL {irql}; the highest it allows is {highest}");
+    let [irql, highest] = [irql, highest].map(u64::from);
+    match name {
+        _ if name.starts_with("Wdf") => {
+            let parameters = [crate::wdf::WDF_VERIFIER_IRQL_MISMATCH, irql, highest, 0];
+            Violation::new(kernel, code::WDF_VIOLATION, parameters, "D.1", summary)
+        }
+        _ if name.starts_with("Fwp") || name.starts_with("Ndis") => {
+            Violation::contract(kernel, "A.1", [irql, highest, 0, 0], summary)
+        }
+        _ => match ddi_rule(name) {
+            Some(subcode) => {
+                Violation::verifier(kernel, subcode, [irql, highest, 0], summary, "C.1")
+            }
+            None => Violation::contract(kernel, "C.1", [irql, highest, 0, 0], summary),
+        },
+    }
+}
+
+/// Whether a function is one of the waits that KeSetEvent's Wait parameter speaks of.
+fn is_wait(name: &str) -> bool {
+    name.starts_with("KeWaitFor")
+}
+
 /// The subcode of bug check 0xC4 under which Driver Verifier reports a function called at a wrong IRQL.
 fn ddi_rule(name: &str) -> Option<u64> {
     match name {
         "KeSetEvent" => Some(0x80),
         "ExAllocatePool2" => Some(0x02),
-        "ExFreePoolWithTag" => Some(0x12),
+        "ExFreePoolWithTag" | "ExFreePool" => Some(0x12),
+        "KeEnterCriticalRegion" => Some(0x11A),
+        "KeLeaveCriticalRegion" => Some(0x11B),
+        "KeWaitForSingleObject" => Some(0x120),
+        // IrqlKeApcLte1 and IrqlKeDispatchLte.
+        "KeDelayExecutionThread" => Some(0x2000F),
+        "KeCancelTimer"
+        | "KeClearEvent"
+        | "KeInitializeTimer"
+        | "KeInitializeTimerEx"
+        | "KeRaiseIrqlToDpcLevel"
+        | "KeReadStateEvent"
+        | "KeResetEvent"
+        | "KeSetTimer"
+        | "KeSetTimerEx" => Some(0x20011),
         "ObReferenceObjectByHandle" => Some(0x2001B),
         "PsCreateSystemThread" | "PsTerminateSystemThread" => Some(0x2001C),
         "ZwClose" | "ZwWaitForSingleObject" => Some(0x2001F),

@@ -141,64 +141,6 @@ fn an_image_binds_to_the_framework_it_asks_for_or_an_older_one() {
 }
 
 #[test]
-fn an_initialiser_is_consumed_by_its_device() {
-    let violation = driver_that_crashes!(|driver| {
-        let sddl = Wide::new("D:P");
-        let init =
-            call_unsafe_wdf_function_binding!(WdfControlDeviceInitAllocate, driver, sddl.get());
-        let (mut place, mut device) = (init, null_mut());
-        let made =
-            call_unsafe_wdf_function_binding!(WdfDeviceCreate, &mut place, null_mut(), &mut device);
-        assert_eq!(made, STATUS_SUCCESS);
-        call_unsafe_wdf_function_binding!(WdfDeviceInitFree, init)
-    });
-    assert_eq!(
-        (violation.code, violation.rule),
-        (code::WDF_VIOLATION, "D-02")
-    );
-    assert_eq!(
-        violation.history.last().map(|event| event.what.as_ref()),
-        Some("made a device")
-    );
-}
-
-#[test]
-fn a_handle_of_another_type_is_a_wdf_violation() {
-    let violation = driver_that_crashes!(|driver| call_unsafe_wdf_function_binding!(
-        WdfControlFinishInitializing,
-        driver.cast()
-    ));
-    assert_eq!(
-        (violation.code, violation.parameters[0]),
-        (code::WDF_VIOLATION, 5)
-    );
-    assert!(
-        violation
-            .summary
-            .contains("is a WDFDRIVER and not a WDFDEVICE"),
-        "{}",
-        violation.summary
-    );
-}
-
-#[test]
-fn creating_objects_needs_passive_level() {
-    let violation = driver_that_crashes!(|driver| {
-        let mut lock = 0;
-        KeAcquireSpinLockRaiseToDpc(&mut lock);
-        let _ = create_device(driver);
-    });
-    assert_eq!(violation.parameters[0], 2, "the level it was called at");
-    assert!(
-        violation
-            .summary
-            .contains("WdfControlDeviceInitAllocate was called at IRQL 2"),
-        "{}",
-        violation.summary
-    );
-}
-
-#[test]
 fn a_function_that_the_simulator_does_not_have_is_named_by_its_index() {
     let violation = driver_that_crashes!(|_driver| {
         // WdfChildListCreate, which no control device has a use for.
@@ -217,30 +159,6 @@ fn a_function_that_the_simulator_does_not_have_is_named_by_its_index() {
         violation.summary.contains("entry 0 "),
         "{}",
         violation.summary
-    );
-}
-
-#[test]
-fn a_driver_without_plug_and_play_may_not_have_device_add() {
-    unsafe extern "C" fn device_add(_driver: WDFDRIVER, _init: PWDFDEVICE_INIT) -> NTSTATUS {
-        STATUS_SUCCESS
-    }
-    unsafe extern "system" fn entry(
-        object: *mut DRIVER_OBJECT,
-        path: PCUNICODE_STRING,
-    ) -> NTSTATUS {
-        let mut config = driver_config(Some(nothing_to_undo));
-        config.EvtDriverDeviceAdd = Some(device_add);
-        status(create_driver(object, path, config).map(drop))
-    }
-    let (_, loaded) = load_on(wfpsim::Config::plain(), entry, &Parameters::default());
-    assert_eq!(
-        loaded,
-        Err(LoadError::Refused(
-            STATUS_INVALID_PARAMETER,
-            Default::default()
-        )),
-        "D-01"
     );
 }
 
@@ -361,25 +279,6 @@ fn a_service_without_parameters_has_no_key() {
             STATUS_OBJECT_NAME_NOT_FOUND,
             Default::default()
         ))
-    );
-}
-
-#[test]
-fn a_key_used_after_it_was_closed_is_a_wdf_violation() {
-    let violation = driver_that_crashes!(|driver| {
-        DRIVER.set(driver);
-        let key = open_parameters().expect("the key is there");
-        call_unsafe_wdf_function_binding!(WdfRegistryClose, key);
-        query_ulong(key, "Port")
-    });
-    assert_eq!(
-        (violation.code, violation.parameters[0]),
-        (code::WDF_VIOLATION, 5)
-    );
-    assert!(
-        violation.summary.contains("WDFKEY"),
-        "{}",
-        violation.summary
     );
 }
 

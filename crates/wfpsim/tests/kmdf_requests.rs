@@ -208,74 +208,6 @@ fn a_request_completed_twice_is_a_wdf_violation_with_its_history() {
 }
 
 #[test]
-fn a_request_never_completed_is_a_hang_of_the_program() {
-    unsafe extern "C" fn keeps(
-        _queue: WDFQUEUE,
-        _request: WDFREQUEST,
-        _room: usize,
-        _given: usize,
-        _code: u32,
-    ) {
-    }
-    let machine = driver_that_answers!(keeps);
-    machine.ioctl(IOCTL, &[], 0);
-    let violation = only_violation(&machine);
-    assert_eq!(violation.code, code::WFPSIM_HANG);
-    assert!(
-        violation.summary.contains("0x122000 (D-06)"),
-        "{}",
-        violation.summary
-    );
-}
-
-#[test]
-fn a_buffer_is_dead_after_completion() {
-    unsafe extern "C" fn late(
-        _queue: WDFQUEUE,
-        request: WDFREQUEST,
-        _room: usize,
-        _given: usize,
-        _code: u32,
-    ) {
-        let (bytes, _) = input(request, 1).expect("there is input");
-        complete(request, STATUS_SUCCESS, 0);
-        log(format!("read {}", unsafe { bytes.read_volatile() }));
-    }
-    let machine = driver_that_answers!(late);
-    machine.ioctl(IOCTL, b"a", 0);
-    let violation = only_violation(&machine);
-    assert_eq!(violation.code, code::PAGE_FAULT_IN_FREED_SPECIAL_POOL);
-    assert_eq!(
-        violation.object.as_deref(),
-        Some("system buffer of a request")
-    );
-    assert!(logged().is_empty());
-}
-
-#[test]
-fn a_read_beyond_the_input_is_caught_at_the_guard_page() {
-    unsafe extern "C" fn reads_on(
-        _queue: WDFQUEUE,
-        request: WDFREQUEST,
-        _room: usize,
-        _given: usize,
-        _code: u32,
-    ) {
-        let (bytes, length) = input(request, 1).expect("there is input");
-        log(format!("read {}", unsafe {
-            bytes.add(length).read_volatile()
-        }));
-    }
-    let machine = driver_that_answers!(reads_on);
-    machine.ioctl(IOCTL, &[0; 64], 0);
-    assert_eq!(
-        only_violation(&machine).code,
-        code::PAGE_FAULT_BEYOND_END_OF_ALLOCATION
-    );
-    assert!(logged().is_empty());
-}
-
-#[test]
 fn information_beyond_the_output_buffer_is_a_fatal_request_error() {
     unsafe extern "C" fn boasts(
         _queue: WDFQUEUE,
@@ -315,23 +247,6 @@ fn information_over_bytes_never_written_leaks_kernel_memory() {
         (violation.code, violation.rule, violation.parameters[2]),
         (code::WFPSIM_CONTRACT_VIOLATION, "D-06", 24)
     );
-}
-
-#[test]
-fn a_device_that_was_never_finished_cannot_be_opened() {
-    unsafe extern "system" fn entry(
-        object: *mut DRIVER_OBJECT,
-        path: PCUNICODE_STRING,
-    ) -> NTSTATUS {
-        status(
-            create_driver(object, path, driver_config(Some(nothing_to_undo)))
-                .and_then(create_device)
-                .map(drop),
-        )
-    }
-    let machine = loaded(entry);
-    assert_eq!(machine.ioctl(IOCTL, &[], 0).0, STATUS_NO_SUCH_DEVICE);
-    assert_eq!(only_violation(&machine).rule, "D-02");
 }
 
 #[test]

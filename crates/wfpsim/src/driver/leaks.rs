@@ -14,7 +14,8 @@ use crate::verifier::code;
 ///
 /// The kinds: `pool`, `nbl_reference`, `clone`, `pended_operation`, `injection_handle`, `injection`, `callout`,
 /// `filter_object`, `engine_session`, `bfe_subscription`, `thread`, `thread_object`, `wdf_object`, `net_buffer_list`,
-/// `net_buffer_pool`, `flow_context`, `mdl`, `process_reference`, `error_log_entry`.
+/// `net_buffer_pool`, `flow_context`, `mdl`, `process_reference`, `error_log_entry`, `work_item`, `dpc`,
+/// `timer`.
 pub type Leaks = BTreeMap<&'static str, u64>;
 
 /// Everything found.
@@ -36,6 +37,9 @@ pub(super) struct Found {
     threads: Vec<ThreadId>,
     thread_objects: Vec<ObjectId>,
     wdf_objects: Vec<ObjectId>,
+    work_items: Vec<ObjectId>,
+    dpcs: usize,
+    timers: usize,
     others: Vec<Kept>,
 }
 
@@ -93,7 +97,7 @@ fn others(kernel: &Kernel) -> Vec<Kept> {
 /// What was left, besides `open`, the framework's objects that the driver did not close.
 pub(super) fn find(kernel: &Kernel, open: Vec<ObjectId>) -> Found {
     let mut pool = kernel.arena.live_blocks();
-    pool.retain(|block| matches!(block.purpose, Purpose::Pool(_)));
+    pool.retain(|block| matches!(block.purpose, Purpose::Pool(_) | Purpose::PagedPool(_)));
     Found {
         pool,
         lists: kernel.ndis.kept(),
@@ -112,6 +116,9 @@ pub(super) fn find(kernel: &Kernel, open: Vec<ObjectId>) -> Found {
             .chain(open)
             .collect(),
         others: others(kernel),
+        work_items: kernel.nt.work_items.left(),
+        dpcs: kernel.nt.dpcs.pending(),
+        timers: kernel.nt.timers.set(),
     }
 }
 
@@ -141,6 +148,9 @@ impl Found {
             ("thread", self.threads.len() as u64),
             ("thread_object", self.thread_objects.len() as u64),
             ("wdf_object", self.wdf_objects.len() as u64),
+            ("work_item", self.work_items.len() as u64),
+            ("dpc", self.dpcs as u64),
+            ("timer", self.timers as u64),
         ];
         let others = self
             .others
@@ -212,6 +222,14 @@ pub(super) fn report(
     for (rule, objects) in by_rule(pended) {
         let what = "pended operations not completed";
         contract(rule, objects.len() as u64, what, objects.first().copied());
+    }
+
+    if count("work_item") > 0 {
+        // Pool that IoAllocateWorkItem took in the driver's name.
+        let summary = format!("{when} with {} work items not freed", count("work_item"));
+        let parameters = [driver, 0, count("work_item")];
+        let violation = Violation::verifier(kernel, 0x62, parameters, summary, rule("C-62"));
+        record(violation, found.work_items.first().copied());
     }
 
     // Kind, rule, what it reads as, and the first object of the kind.
@@ -309,6 +327,12 @@ pub(super) fn report(
             found.subscriptions
         );
         kernel.record(unloaded(kernel, rule("A-06"), driver, summary));
+    }
+    for (kind, what) in [("dpc", "DPCs queued or running"), ("timer", "timers set")] {
+        if count(kind) > 0 {
+            let summary = format!("{when} with {} {what}", count(kind));
+            kernel.record(unloaded(kernel, rule("C-52"), driver, summary));
+        }
     }
     (!found.threads.is_empty()).then(|| {
         unloaded(

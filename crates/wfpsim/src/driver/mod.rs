@@ -286,7 +286,8 @@ fn load(kernel: &Kernel, entry: usize) -> Result<(), LoadError> {
 fn unload(kernel: &Kernel) -> Leaks {
     let life = &kernel.wdf.life;
     let object = life.object.get() as PDRIVER_OBJECT;
-    kernel.block(
+    kernel.block_under(
+        "D-08",
         "processes to close their handles to the driver's device (D-08)".to_owned(),
         None,
         |kernel| kernel.wdf.life.handles.get() == 0,
@@ -315,6 +316,7 @@ fn unload(kernel: &Kernel) -> Leaks {
 /// What is left when the driver's last function has returned: counted, reported, and the image taken away.
 fn take_image_away(kernel: &Kernel, when: &str) -> Leaks {
     let life = &kernel.wdf.life;
+    crate::nt::wait_for_work_items(kernel);
     let open = crate::wdf::left_open(kernel);
     crate::wdf::unbind(kernel);
     let found = leaks::find(kernel, open);

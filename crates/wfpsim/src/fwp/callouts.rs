@@ -71,6 +71,7 @@ fn register_as(
         return status::INVALID_PARAMETER;
     };
     let (key, flags) = (Key::from(&callout.calloutKey), callout.flags);
+    check_device(kernel, device as usize);
     require_device(kernel, device as usize);
     if device.is_null() {
         return status::INVALID_PARAMETER;
@@ -150,6 +151,18 @@ pub(crate) fn require_device_unused(kernel: &Kernel, device: usize) {
         let violation = Violation::contract(kernel, rule, parameters, summary);
         kernel.bug_check(violation.about_address(kernel, device));
     }
+}
+
+/// The device is a WDM device object and not the framework's handle (D-05).
+fn check_device(kernel: &Kernel, device: usize) {
+    if !crate::wdf::is_handle(kernel, device) {
+        return;
+    }
+    let summary = format!(
+        "FwpsCalloutRegister was given {device:#x}, which is a handle of the framework and no DEVICE_OBJECT"
+    );
+    let violation = Violation::contract(kernel, "D-05", [device as u64, 0, 0, 0], summary);
+    kernel.bug_check(violation.about_address(kernel, device))
 }
 
 pub(super) fn unregister(kernel: &Kernel, id: u32) -> NtStatus {

@@ -238,6 +238,23 @@ impl Kernel {
         id
     }
 
+    /// Says that a thread runs a work item.
+    pub(crate) fn mark_work_item(&self, id: ThreadId) {
+        self.with_thread(id, |thread| thread.work_item.set(true));
+    }
+
+    /// Says that a thread runs on one processor only.
+    pub(crate) fn set_affinity(&self, id: ThreadId, processor: u8) {
+        self.with_thread(id, |thread| thread.affinity.set(Some(processor)));
+    }
+
+    fn with_thread(&self, id: ThreadId, change: impl FnOnce(&Thread)) {
+        let threads = self.threads.borrow();
+        if let Some(thread) = threads.iter().find(|thread| thread.id == id) {
+            change(thread);
+        }
+    }
+
     /// How often a thread of the driver's was given the processor.
     pub(crate) fn driver_turns(&self) -> u64 {
         self.driver_turns.get()

@@ -25,6 +25,8 @@ const UNLOAD_CALLS: u64 = 100_000;
 
 /// How long an unload may take, in 100 ns units: ten minutes. The service control manager's patience ends after half of one.
 const UNLOAD_TIME: Time = 600 * 10_000_000;
+/// The rule of a wait that never ends, where there is none that says more: unload's own.
+const NOTHING_GOES_ON: &str = "C-50";
 
 /// Why a machine stopped running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,8 +116,9 @@ impl Machine {
                 Some(deadline) if self.kernel.unloads_for_ever(deadline) => return Stop::Hung,
                 Some(deadline) => self.kernel.clock.set(deadline.max(self.kernel.now())),
                 None => {
+                    let rule = self.kernel.rule_of_wait(id);
                     self.kernel
-                        .record(Violation::hang(&self.kernel, &self.kernel.waiting()));
+                        .record(Violation::hang(&self.kernel, rule, &self.kernel.waiting()));
                     return Stop::Hung;
                 }
             }
@@ -130,6 +133,16 @@ impl Kernel {
             .borrow()
             .iter()
             .any(|thread| thread.id == id && !thread.has_ended())
+    }
+
+    /// The rule that is broken if what a thread waits for never comes.
+    fn rule_of_wait(&self, id: ThreadId) -> &'static str {
+        let threads = self.threads.borrow();
+        let rule = threads
+            .iter()
+            .find(|thread| thread.id == id)
+            .and_then(|thread| thread.wait.borrow().as_ref().map(|wait| wait.rule));
+        rule.unwrap_or(NOTHING_GOES_ON)
     }
 
     /// What each waiting thread waits for.
@@ -240,6 +253,17 @@ impl Kernel {
         deadline: Option<Time>,
         ready: impl Fn(&Kernel) -> bool + Clone + 'static,
     ) -> Woken {
+        self.block_under(NOTHING_GOES_ON, what, deadline, ready)
+    }
+
+    /// The same, where it breaks a rule of its own if it never ends.
+    pub(crate) fn block_under(
+        &self,
+        rule: &'static str,
+        what: String,
+        deadline: Option<Time>,
+        ready: impl Fn(&Kernel) -> bool + Clone + 'static,
+    ) -> Woken {
         loop {
             if ready(self) {
                 return Woken::Ready;
@@ -252,6 +276,7 @@ impl Kernel {
                 ready: Box::new(ready.clone()),
                 deadline,
                 what: what.clone(),
+                rule,
             });
             self.note_wait();
             thread.pause(Pause::Schedule);
@@ -270,7 +295,7 @@ impl Kernel {
                     .is_some_and(|wait| wait.deadline.is_none())
         });
         if spins {
-            self.record(Violation::hang(self, &self.waiting()));
+            self.record(Violation::hang(self, NOTHING_GOES_ON, &self.waiting()));
             self.crashed.set(true);
         }
         spins
@@ -313,7 +338,8 @@ impl Kernel {
         };
         thread.wait.borrow_mut().take();
         if thread.processor.get().is_none() {
-            thread.processor.set(self.free_processor());
+            let processor = self.free_processors(thread.affinity.get()).next();
+            thread.processor.set(processor);
         }
         self.resume(&thread);
         if thread.irql.get() < irql::DISPATCH || thread.has_ended() {
@@ -325,9 +351,13 @@ impl Kernel {
     /// Picks among the threads that are ready and can have a processor.
     fn choose(&self) -> Option<Rc<Thread>> {
         let threads = self.threads.borrow();
-        let processor_free = self.free_processor().is_some();
+        let processor_free = self.free_processors(None).next().is_some();
         let ready = |thread: &&Rc<Thread>| {
-            (thread.processor.get().is_some() || processor_free)
+            (thread.processor.get().is_some()
+                || match thread.affinity.get() {
+                    None => processor_free,
+                    only => self.free_processors(only).next().is_some(),
+                })
                 && thread.wait.borrow().as_ref().is_none_or(|wait| {
                     (wait.ready)(self)
                         || wait.deadline.is_some_and(|deadline| deadline <= self.now())
@@ -343,14 +373,16 @@ impl Kernel {
         threads.iter().find(|thread| thread.id == picked).cloned()
     }
 
-    /// The lowest processor that no thread holds.
-    fn free_processor(&self) -> Option<u8> {
+    /// The processors that no thread holds, the lowest first; of one only, if there is just one that will do.
+    fn free_processors(&self, only: Option<u8>) -> impl Iterator<Item = u8> + use<> {
         let threads = self.threads.borrow();
         let held = threads
             .iter()
             .filter_map(|thread| thread.processor.get())
             .fold(0u16, |held, processor| held | 1 << processor);
-        (0..self.config.processors).find(|processor| held & (1 << processor) == 0)
+        (0..self.config.processors).filter(move |processor| {
+            held & (1 << processor) == 0 && only.is_none_or(|only| only == *processor)
+        })
     }
 
     fn resume(&self, thread: &Rc<Thread>) {
@@ -406,6 +438,9 @@ impl Kernel {
             let summary = format!("a thread of the driver ended at IRQL {level}");
             let parameters = [u64::from(level), 0, 0, 0];
             self.record(Violation::contract(self, "C.1", parameters, summary));
+            self.crashed.set(true);
+        } else if thread.of_driver.get() && thread.apc_disabled.get() > 0 {
+            self.record(crate::nt::regions_at_end(self, thread.apc_disabled.get()));
             self.crashed.set(true);
         }
     }

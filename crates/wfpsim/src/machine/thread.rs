@@ -72,6 +72,8 @@ pub(super) struct Wait {
     pub deadline: Option<u64>,
     /// Told in reports: "event 0x…", "spin lock 0x…".
     pub what: String,
+    /// The rule that is broken if it never comes.
+    pub rule: &'static str,
 }
 
 /// One simulated thread.
@@ -86,6 +88,14 @@ pub struct Thread {
     pub processor: Cell<Option<u8>>,
     /// Addresses of the spin locks held, in the order taken.
     pub locks: RefCell<Vec<usize>>,
+    /// In how many critical regions it is.
+    pub(crate) apc_disabled: Cell<u32>,
+    /// Whether it runs a work item.
+    pub(crate) work_item: Cell<bool>,
+    /// Whether it has promised with KeSetEvent to wait at once.
+    pub(crate) must_wait: Cell<bool>,
+    /// The only processor that it may run on.
+    pub(super) affinity: Cell<Option<u8>>,
     /// How many classify calls of any callout are on its stack.
     pub classify_depth: Cell<u32>,
     /// Where its stack ends.
@@ -124,6 +134,10 @@ impl Thread {
             irql: Cell::new(irql),
             processor: Cell::new(None),
             locks: RefCell::new(Vec::new()),
+            apc_disabled: Cell::new(0),
+            work_item: Cell::new(false),
+            must_wait: Cell::new(false),
+            affinity: Cell::new(None),
             classify_depth: Cell::new(0),
             stack_end: Cell::new(stack_end),
             of_driver: Cell::new(false),

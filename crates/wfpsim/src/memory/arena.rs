@@ -40,6 +40,8 @@ pub enum Purpose {
     Mdl,
     /// Bytes of a packet.
     PacketData,
+    /// A buffer of a control request, gone when it is completed (D-06).
+    RequestBuffer,
     /// The arguments of one classify call, gone when it returns.
     ClassifyArguments,
     /// An object of the executive (a thread object, a device object).
@@ -58,6 +60,7 @@ impl std::fmt::Display for Purpose {
             Self::NetBufferList => f.write_str("NET_BUFFER_LIST"),
             Self::Mdl => f.write_str("MDL"),
             Self::PacketData => f.write_str("packet data"),
+            Self::RequestBuffer => f.write_str("a request's buffer"),
             Self::ClassifyArguments => f.write_str("arguments of a classify"),
             Self::Object => f.write_str("kernel object"),
             Self::ImageData => f.write_str("data of the driver's image"),
@@ -101,6 +104,13 @@ pub struct Block {
     slot: usize,
     /// Bytes of pages, the guard page included.
     span: usize,
+}
+
+impl Block {
+    /// Whether an address is of a byte that belongs to the owner.
+    pub fn holds(&self, address: usize) -> bool {
+        (self.start..self.start + self.size).contains(&address)
+    }
 }
 
 /// A reserved region of address space and the blocks in it.

@@ -4,6 +4,7 @@ use std::ffi::c_void;
 
 use super::NtStatus;
 use super::status;
+use super::work_item;
 use crate::machine::Kernel;
 use crate::machine::Time;
 use crate::machine::Woken;
@@ -21,22 +22,41 @@ pub struct KEvent {
     wait_list: [usize; 2],
 }
 
-const SYNCHRONIZATION: u8 = 1;
+/// Kinds of KOBJECTS whose signal one waiter takes: of an event, and of a timer.
+const SYNCHRONIZATION: [u8; 2] = [1, TIMER_NOTIFICATION + 1];
+const TIMER_NOTIFICATION: u8 = 8;
 
-pub(super) fn initialize(_kernel: &Kernel, event: *mut KEvent, kind: i32, state: u8) {
-    let list = event as usize + std::mem::offset_of!(KEvent, wait_list);
-    let value = KEvent {
-        kind: kind as u8,
-        reserved: [0; 3],
-        signal_state: i32::from(state != 0),
-        wait_list: [list; 2],
-    };
-    // SAFETY: the driver's pointer; a bad one faults and is reported.
-    unsafe { event.write(value) };
+/// The dispatcher header's kind of a timer of a TIMER_TYPE.
+pub(super) fn timer_kind(kind: i32) -> u8 {
+    TIMER_NOTIFICATION + u8::from(kind != 0)
 }
 
-/// Checks that the event was initialised where it stands.
-fn check(kernel: &Kernel, event: *mut KEvent) {
+impl KEvent {
+    /// Makes a header that will stand at a place.
+    pub(super) fn make(&mut self, place: *mut Self, kind: u8, signalled: bool) {
+        let list = place as usize + std::mem::offset_of!(Self, wait_list);
+        *self = Self {
+            kind,
+            reserved: [0; 3],
+            signal_state: i32::from(signalled),
+            wait_list: [list; 2],
+        };
+    }
+
+    /// Signals it, or takes the signal away.
+    pub(super) fn set_signalled(&mut self, signalled: bool) {
+        self.signal_state = i32::from(signalled);
+    }
+}
+
+pub(super) fn initialize(kernel: &Kernel, event: *mut KEvent, kind: i32, state: u8) {
+    super::require_resident(kernel, "KEVENT", event as usize);
+    // SAFETY: the driver's pointer; a bad one faults and is reported.
+    unsafe { (*event).make(event, kind as u8, state != 0) };
+}
+
+/// Checks that the object was initialised where it stands.
+pub(super) fn check(kernel: &Kernel, event: *mut KEvent) {
     let list = event as usize + std::mem::offset_of!(KEvent, wait_list);
     // SAFETY: the driver's pointer; a bad one faults and is reported.
     if unsafe { (*event).wait_list } != [list; 2] {
@@ -60,14 +80,25 @@ pub(super) fn set(kernel: &Kernel, event: *mut KEvent, _increment: i32, wait: u8
             "C.1",
         ));
     }
+    kernel.running().must_wait.set(wait != 0);
     // SAFETY: `check` has just read it.
     unsafe { std::mem::replace(&mut (*event).signal_state, 1) }
 }
 
 pub(super) fn clear(kernel: &Kernel, event: *mut KEvent) {
+    reset(kernel, event);
+}
+
+pub(super) fn reset(kernel: &Kernel, event: *mut KEvent) -> i32 {
     check(kernel, event);
     // SAFETY: `check` has just read it.
-    unsafe { (*event).signal_state = 0 };
+    unsafe { std::mem::replace(&mut (*event).signal_state, 0) }
+}
+
+pub(super) fn state(kernel: &Kernel, event: *mut KEvent) -> i32 {
+    check(kernel, event);
+    // SAFETY: `check` has just read it.
+    unsafe { (*event).signal_state }
 }
 
 /// When a wait with this timeout ends: `Ok(None)` never, `Err` at once.
@@ -83,26 +114,37 @@ pub(super) fn deadline(kernel: &Kernel, timeout: *const i64) -> Result<Option<Ti
     }
 }
 
+/// KPROCESSOR_MODE.
+const USER_MODE: i8 = 1;
+
 pub(super) fn wait(
     kernel: &Kernel,
     object: *mut c_void,
     _reason: i32,
-    _mode: i8,
+    mode: i8,
     _alertable: u8,
     timeout: *const i64,
 ) -> NtStatus {
     let end = deadline(kernel, timeout);
+    let level = u64::from(kernel.irql());
     if end.is_ok() && kernel.irql() > irql::APC {
         let summary = format!(
-            "KeWaitForSingleObject was called at IRQL {} with a timeout other than zero",
-            kernel.irql()
+            "KeWaitForSingleObject was called at IRQL {level} with a timeout other than zero"
         );
+        let subcode = if timeout.is_null() { 0x121 } else { 0x122 };
+        let parameters = [level, object as u64, timeout as u64];
         kernel.bug_check(Violation::verifier(
-            kernel,
-            0x3B,
-            [u64::from(kernel.irql()), object as u64, 0],
-            summary,
-            "C.1",
+            kernel, subcode, parameters, summary, "C.1",
+        ));
+    }
+    if mode == USER_MODE && kernel.running().is_on_stack(object as usize) {
+        let summary = format!(
+            "KeWaitForSingleObject waits in UserMode for {object:p}, which is on the kernel stack: \
+             a user-mode wait lets the stack be paged out"
+        );
+        let parameters = [object as u64, 0, 0];
+        kernel.bug_check(Violation::verifier(
+            kernel, 0x123, parameters, summary, "C-62",
         ));
     }
     let address = object as usize;
@@ -133,7 +175,7 @@ pub(super) fn wait(
     };
     let result = wait_until(kernel, format!("event {address:#x}"), end, signalled);
     // SAFETY: the driver's pointer; a bad one faults and is reported.
-    if result == status::SUCCESS && unsafe { (*event).kind } == SYNCHRONIZATION {
+    if result == status::SUCCESS && SYNCHRONIZATION.contains(&unsafe { (*event).kind }) {
         // SAFETY: as above.
         unsafe { (*event).signal_state = 0 };
     }
@@ -150,17 +192,36 @@ pub(super) fn wait_until(
     match deadline {
         Err(()) if ready(kernel) => status::SUCCESS,
         Err(()) => status::TIMEOUT,
-        Ok(deadline) => match kernel.block(what, deadline, ready) {
+        Ok(deadline) => match block(kernel, what, deadline, ready) {
             Woken::Ready => status::SUCCESS,
             Woken::TimedOut => status::TIMEOUT,
         },
     }
 }
 
+/// Blocks, but not a work item for long (C-05).
+fn block(
+    kernel: &Kernel,
+    what: String,
+    deadline: Option<Time>,
+    ready: impl Fn(&Kernel) -> bool + Clone + 'static,
+) -> Woken {
+    let limit =
+        work_item::limit(kernel).filter(|limit| deadline.is_none_or(|deadline| deadline > *limit));
+    let Some(limit) = limit else {
+        return kernel.block(what, deadline, ready);
+    };
+    let told = what.clone();
+    match kernel.block(what, Some(limit), ready) {
+        Woken::Ready => Woken::Ready,
+        Woken::TimedOut => work_item::waited_too_long(kernel, &told),
+    }
+}
+
 pub(super) fn delay(kernel: &Kernel, _mode: i8, _alertable: u8, interval: *const i64) -> NtStatus {
     match deadline(kernel, interval) {
         Ok(Some(end)) => {
-            kernel.block("time to pass".to_owned(), Some(end), |_| false);
+            block(kernel, "time to pass".to_owned(), Some(end), |_| false);
         }
         _ => kernel.pause(),
     }

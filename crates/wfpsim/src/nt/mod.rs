@@ -1,8 +1,11 @@
 //! The NT executive, as far as a callout driver meets it.
 
+mod callback;
+mod dpc;
 mod error_log;
 mod event;
 mod hal;
+mod level;
 mod lock_order;
 mod mdl;
 mod object;
@@ -15,6 +18,8 @@ mod runtime;
 mod spinlock;
 mod string;
 mod system;
+mod timer;
+mod work_item;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -23,6 +28,8 @@ use std::ffi::c_void;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use runtime::EXPORTS as RUNTIME_EXPORTS;
 
+pub(crate) use callback::check_regions;
+pub(crate) use callback::regions_at_end;
 pub(crate) use hal::EXPORTS as HAL_EXPORTS;
 pub(crate) use mdl::describe as describe_pages;
 pub(crate) use pool::free_block;
@@ -30,6 +37,8 @@ pub(crate) use pool::free_blocks;
 pub(crate) use pool::free_some;
 pub(crate) use process::PROGRAM;
 pub(crate) use system::image_data_addresses;
+pub(crate) use work_item::delete_device;
+pub(crate) use work_item::wait_for_all as wait_for_work_items;
 
 use wdk_sys_portable::PCUNICODE_STRING;
 use wdk_sys_portable::UNICODE_STRING;
@@ -100,6 +109,9 @@ pub struct State {
     queue_handles: RefCell<BTreeMap<usize, usize>>,
     /// In which order locks were taken.
     orders: lock_order::Orders,
+    pub(crate) dpcs: dpc::Dpcs,
+    pub(crate) timers: timer::Timers,
+    pub(crate) work_items: work_item::WorkItems,
     /// Handles that were closed, the last of them.
     closed: RefCell<BTreeMap<usize, ObjectId>>,
     /// Threads that the driver started, with or without a handle or reference left.
@@ -130,9 +142,31 @@ exports! {
     KeAcquireInStackQueuedSpinLockAtDpcLevel(lock: *mut usize, handle: *mut queued_lock::KLockQueueHandle) [any] => queued_lock::acquire_at_dpc_level;
     KeReleaseInStackQueuedSpinLockFromDpcLevel(handle: *mut queued_lock::KLockQueueHandle) [any] => queued_lock::release_from_dpc_level;
     KeGetCurrentIrql() -> u8 [any] => system::current_irql;
+    KfRaiseIrql(new: u8) -> u8 [any] => level::raise;
+    KeRaiseIrqlToDpcLevel() -> u8 [dispatch] => level::raise_to_dpc_level;
+    KeLowerIrql(new: u8) [any] => level::lower;
+    KeEnterCriticalRegion() [apc] => level::enter_critical_region;
+    KeLeaveCriticalRegion() [apc] => level::leave_critical_region;
+    KeInitializeDpc(dpc: *mut dpc::KDpc, routine: usize, context: *mut c_void) [any] => dpc::initialize;
+    KeInitializeThreadedDpc(dpc: *mut dpc::KDpc, routine: usize, context: *mut c_void) [any] => dpc::initialize_threaded;
+    KeSetTargetProcessorDpc(dpc: *mut dpc::KDpc, number: i8) [any] => dpc::set_target;
+    KeSetImportanceDpc(dpc: *mut dpc::KDpc, importance: i32) [any] => dpc::set_importance;
+    KeInsertQueueDpc(dpc: *mut dpc::KDpc, argument1: *mut c_void, argument2: *mut c_void) -> u8 [any] => dpc::insert;
+    KeRemoveQueueDpc(dpc: *mut dpc::KDpc) -> u8 [any] => dpc::remove;
+    KeFlushQueuedDpcs() [passive unlocked] => dpc::flush;
+    KeInitializeTimer(timer: *mut timer::KTimer) [dispatch] => timer::initialize;
+    KeInitializeTimerEx(timer: *mut timer::KTimer, kind: i32) [dispatch] => timer::initialize_as;
+    KeSetTimer(timer: *mut timer::KTimer, due: i64, dpc: *mut dpc::KDpc) -> u8 [dispatch] => timer::set;
+    KeSetTimerEx(timer: *mut timer::KTimer, due: i64, period: i32, dpc: *mut dpc::KDpc) -> u8 [dispatch] => timer::set_periodic;
+    KeCancelTimer(timer: *mut timer::KTimer) -> u8 [dispatch] => timer::cancel;
+    IoAllocateWorkItem(device: *mut c_void) -> *mut c_void [dispatch] => work_item::allocate;
+    IoQueueWorkItem(item: *mut c_void, routine: usize, queue: i32, context: *mut c_void) [dispatch] => work_item::queue;
+    IoFreeWorkItem(item: *mut c_void) [dispatch] => work_item::free;
     KeInitializeEvent(event: *mut event::KEvent, kind: i32, state: u8) [any] => event::initialize;
     KeSetEvent(event: *mut event::KEvent, increment: i32, wait: u8) -> i32 [dispatch] => event::set;
     KeClearEvent(event: *mut event::KEvent) [dispatch] => event::clear;
+    KeResetEvent(event: *mut event::KEvent) -> i32 [dispatch] => event::reset;
+    KeReadStateEvent(event: *mut event::KEvent) -> i32 [dispatch] => event::state;
     KeWaitForSingleObject(object: *mut c_void, reason: i32, mode: i8, alertable: u8, timeout: *const i64) -> NtStatus [dispatch] => event::wait;
     KeDelayExecutionThread(mode: i8, alertable: u8, interval: *const i64) -> NtStatus [apc] => event::delay;
     KeQueryInterruptTimePrecise(counter: *mut u64) -> u64 [any] => system::interrupt_time;
@@ -144,7 +178,7 @@ exports! {
     ObfDereferenceObject(object: *mut c_void) -> isize [dispatch] => object::dereference;
     ZwClose(handle: Handle) -> NtStatus [passive unlocked] => object::close;
     ZwWaitForSingleObject(handle: Handle, alertable: u8, timeout: *const i64) -> NtStatus [passive unlocked] => object::wait_for_handle;
-    ExInitializeRundownProtection(rundown: *mut usize) [any] => rundown::initialize;
+    ExInitializeRundownProtection(rundown: *mut usize) [apc] => rundown::initialize;
     ExAcquireRundownProtection(rundown: *mut usize) -> u8 [dispatch] => rundown::acquire;
     ExReleaseRundownProtection(rundown: *mut usize) [dispatch] => rundown::release;
     ExWaitForRundownProtectionRelease(rundown: *mut usize) [apc unlocked] => rundown::wait;

@@ -12,6 +12,7 @@ use crate::machine::ThreadId;
 use crate::memory::Purpose;
 use crate::verifier::ObjectId;
 use crate::verifier::Violation;
+use crate::verifier::code;
 
 /// How many closed handles are remembered.
 const CLOSED_KEPT: usize = 1024;
@@ -28,13 +29,65 @@ pub(crate) struct ThreadObject {
 
 pub(crate) struct HandleEntry {
     object: usize,
+    /// Whether it is in the table of a program, which may close it or put another in its place.
+    of_program: bool,
+}
+
+/// OBJECT_ATTRIBUTES, as far as it is looked at.
+#[repr(C)]
+struct ObjectAttributes {
+    length: u32,
+    root: usize,
+    name: usize,
+    attributes: u32,
+}
+
+const OBJ_KERNEL_HANDLE: u32 = 0x200;
+/// KPROCESSOR_MODE.
+const USER_MODE: i8 = 1;
+
+/// Whether a handle that is made now is the running program's (C-04).
+fn is_for_program(kernel: &Kernel, attributes: *const c_void) -> bool {
+    // SAFETY: the driver's pointer; a bad one faults and is reported.
+    let flags = if attributes.is_null() {
+        0
+    } else {
+        unsafe { (*attributes.cast::<ObjectAttributes>()).attributes }
+    };
+    kernel.running().of_program.get() && flags & OBJ_KERNEL_HANDLE == 0
+}
+
+/// The object behind a handle that the driver uses as the kernel's own; stops if it is none, or a program's.
+fn object_of(kernel: &Kernel, function: &str, handle: Handle) -> usize {
+    let found = kernel
+        .nt
+        .handles
+        .borrow()
+        .get(&(handle as usize))
+        .map(|entry| (entry.object, entry.of_program));
+    let (subcode, summary) = match found {
+        Some((object, false)) => return object,
+        Some((_, true)) => (
+            0xF6,
+            format!(
+                "{function} was given {handle:p}, a handle in a program's table: the thread was created without OBJ_KERNEL_HANDLE"
+            ),
+        ),
+        None if handle.is_null() => (0xF5, format!("{function} was given a null handle")),
+        None => (
+            0x3C,
+            format!("{function} was given {handle:p}, which is no open handle"),
+        ),
+    };
+    let violation = Violation::verifier(kernel, subcode, [handle as u64, 0, 0], summary, "C-04");
+    kernel.bug_check(about_closed(kernel, violation, handle))
 }
 
 pub(super) fn create_thread(
     kernel: &Kernel,
     handle: *mut Handle,
     _access: u32,
-    _attributes: *const c_void,
+    attributes: *const c_void,
     _process: Handle,
     _client: *mut c_void,
     start: usize,
@@ -67,13 +120,12 @@ pub(super) fn create_thread(
             ledger,
         },
     );
-    // Kernel handles have their high bits set and are multiples of four.
-    let value = 0xFFFF_FFFF_8000_0000usize + 4 * (thread.0 as usize + 0x100);
-    kernel
-        .nt
-        .handles
-        .borrow_mut()
-        .insert(value, HandleEntry { object });
+    let of_program = is_for_program(kernel, attributes);
+    // Kernel handles have their high bits set; all are multiples of four.
+    let base = if of_program { 0 } else { 0xFFFF_FFFF_8000_0000 };
+    let value = base + 4 * (thread.0 as usize + 0x100);
+    let entry = HandleEntry { object, of_program };
+    kernel.nt.handles.borrow_mut().insert(value, entry);
     // SAFETY: the driver's pointer; a bad one faults and is reported.
     unsafe { handle.write(value as Handle) };
     status::SUCCESS
@@ -88,22 +140,19 @@ pub(super) fn reference_by_handle(
     handle: Handle,
     _access: u32,
     _kind: *const c_void,
-    _mode: i8,
+    mode: i8,
     object: *mut *mut c_void,
     _information: *mut c_void,
 ) -> NtStatus {
-    let Some(address) = kernel
-        .nt
-        .handles
-        .borrow()
-        .get(&(handle as usize))
-        .map(|entry| entry.object)
-    else {
-        let summary =
-            format!("ObReferenceObjectByHandle was given {handle:p}, which is no open handle");
-        let violation = Violation::verifier(kernel, 0x3C, [handle as u64, 0, 0], summary, "C-04");
-        kernel.bug_check(about_closed(kernel, violation, handle));
-    };
+    if mode == USER_MODE && !handle.is_null() && !kernel.running().of_program.get() {
+        let summary = format!(
+            "ObReferenceObjectByHandle was given {handle:p} with AccessMode UserMode in the system process"
+        );
+        let parameters = [handle as u64, 0, mode as u64];
+        let violation = Violation::verifier(kernel, 0xF7, parameters, summary, "C-04");
+        kernel.bug_check(violation);
+    }
+    let address = object_of(kernel, "ObReferenceObjectByHandle", handle);
     if kernel.fails("ObReferenceObjectByHandle") {
         return status::INSUFFICIENT_RESOURCES;
     }
@@ -142,14 +191,16 @@ pub(super) fn reference(kernel: &Kernel, object: *mut c_void) -> isize {
         .objects
         .borrow_mut()
         .get_mut(&address)
+        .filter(|object| object.references > 0 || object.handle)
         .map(|object| {
             object.references += 1;
-            object.references
+            (object.references, object.ledger)
         });
-    match counted {
-        Some(references) => references as isize,
-        None => not_an_object(kernel, "ObfReferenceObject", object),
-    }
+    let Some((count, ledger)) = counted else {
+        not_an_object(kernel, "ObfReferenceObject", object)
+    };
+    kernel.note(ledger, "referenced");
+    count as isize
 }
 
 pub(super) fn dereference(kernel: &Kernel, object: *mut c_void) -> isize {
@@ -168,7 +219,8 @@ pub(super) fn dereference(kernel: &Kernel, object: *mut c_void) -> isize {
         });
     let Some(left) = left else {
         let summary = format!("object {address:#x} was dereferenced more often than referenced");
-        let violation = Violation::verifier(kernel, 0x3F, [address as u64, 0, 0], summary, "C-04");
+        let violation =
+            Violation::verifier(kernel, 0x3F, [address as u64, u64::MAX, 0], summary, "C-04");
         kernel.bug_check(violation.about_address(kernel, address));
     };
     retire(kernel, address);
@@ -178,7 +230,14 @@ pub(super) fn dereference(kernel: &Kernel, object: *mut c_void) -> isize {
 pub(super) fn close(kernel: &Kernel, handle: Handle) -> NtStatus {
     let Some(entry) = kernel.nt.handles.borrow_mut().remove(&(handle as usize)) else {
         let summary = format!("ZwClose was given {handle:p}, which is no open handle");
-        let violation = Violation::verifier(kernel, 0xF6, [handle as u64, 0, 0], summary, "C-04");
+        let parameters = [handle as u64, 1, 0, 0];
+        let violation = Violation::new(
+            kernel,
+            code::INVALID_KERNEL_HANDLE,
+            parameters,
+            "C-04",
+            summary,
+        );
         kernel.bug_check(about_closed(kernel, violation, handle));
     };
     let ledger = kernel
@@ -218,20 +277,13 @@ pub(super) fn wait_for_handle(
     _alertable: u8,
     timeout: *const i64,
 ) -> NtStatus {
-    let object = kernel
+    let object = object_of(kernel, "ZwWaitForSingleObject", handle);
+    let thread = kernel
         .nt
-        .handles
+        .objects
         .borrow()
-        .get(&(handle as usize))
-        .map(|entry| entry.object);
-    let thread = object.and_then(|object| {
-        kernel
-            .nt
-            .objects
-            .borrow()
-            .get(&object)
-            .map(|object| object.thread)
-    });
+        .get(&object)
+        .map(|object| object.thread);
     let Some(thread) = thread else {
         return status::INVALID_HANDLE;
     };

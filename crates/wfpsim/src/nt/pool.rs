@@ -16,7 +16,15 @@ use crate::verifier::Violation;
 use crate::verifier::code;
 
 const POOL_FLAG_UNINITIALIZED: u64 = 2;
+const POOL_FLAG_RAISE_ON_FAILURE: u64 = 0x20;
+const POOL_FLAG_NON_PAGED: u64 = 0x40;
+const POOL_FLAG_NON_PAGED_EXECUTE: u64 = 0x80;
 const POOL_FLAG_PAGED: u64 = 0x100;
+/// The kinds of pool, of which a caller names one.
+const POOL_KINDS: u64 = POOL_FLAG_NON_PAGED | POOL_FLAG_NON_PAGED_EXECUTE | POOL_FLAG_PAGED;
+/// The flags that an allocation fails for if it does not know them: the lower half, of which these are known.
+const POOL_FLAGS_REQUIRED: u64 = 0xFFFF_FFFF;
+const POOL_FLAGS_KNOWN: u64 = 0x2F | POOL_KINDS;
 
 /// POOL_TYPE's bit for paged pool.
 const PAGED_POOL: u32 = 1;
@@ -24,7 +32,7 @@ const PAGED_POOL: u32 = 1;
 /// The older function: what it gives is not zeroed. Of its pool types only the difference between paged and nonpaged is kept.
 pub(super) fn allocate_with_tag(kernel: &Kernel, kind: u32, size: usize, tag: u32) -> *mut c_void {
     let paged = if kind & PAGED_POOL == 0 {
-        0
+        POOL_FLAG_NON_PAGED
     } else {
         POOL_FLAG_PAGED
     };
@@ -70,9 +78,36 @@ fn allocate_for(
     if flags & POOL_FLAG_PAGED != 0 && kernel.irql() > irql::APC {
         let summary = format!("paged pool was asked for at IRQL {}", kernel.irql());
         let parameters = [u64::from(kernel.irql()), flags, size as u64];
-        kernel.bug_check(Violation::verifier(kernel, 1, parameters, summary, "C-62"));
+        kernel.bug_check(Violation::verifier(kernel, 1, parameters, summary, "C.1"));
+    }
+    let known = flags & POOL_FLAGS_REQUIRED & !POOL_FLAGS_KNOWN == 0;
+    if !known || (flags & POOL_KINDS).count_ones() != 1 {
+        let summary = format!(
+            "pool was asked for with flags {flags:#x}, which name no kind of pool, more than one, or something unknown"
+        );
+        let parameters = [flags, size as u64, u64::from(tag), 0];
+        kernel.bug_check(Violation::contract(kernel, "C-07", parameters, summary));
+    }
+    if flags & POOL_FLAG_NON_PAGED_EXECUTE != 0 {
+        let summary = "executable pool was asked for; memory integrity allows none";
+        let parameters = [0, flags, u64::from(tag)];
+        kernel.bug_check(Violation::verifier(
+            kernel, 0x2000, parameters, summary, "C-62",
+        ));
     }
     if kernel.fails(function) {
+        if flags & POOL_FLAG_RAISE_ON_FAILURE != 0 {
+            let summary = "an allocation with POOL_FLAG_RAISE_ON_FAILURE failed and raised an exception that nobody handles";
+            let status = super::status::INSUFFICIENT_RESOURCES as u32;
+            let violation = Violation::new(
+                kernel,
+                code::KMODE_EXCEPTION_NOT_HANDLED,
+                [u64::from(status), 0, 0, 0],
+                "C-07",
+                summary,
+            );
+            kernel.bug_check(violation);
+        }
         return std::ptr::null_mut();
     }
     let tag = tag.to_le_bytes();
@@ -83,7 +118,11 @@ fn allocate_for(
     let block = kernel.arena.allocate_at(
         edge(kernel, object),
         size,
-        Purpose::Pool(tag),
+        if flags & POOL_FLAG_PAGED == 0 {
+            Purpose::Pool(tag)
+        } else {
+            Purpose::PagedPool(tag)
+        },
         object,
         flags & POOL_FLAG_UNINITIALIZED == 0,
     );
@@ -139,11 +178,21 @@ pub(super) fn free(kernel: &Kernel, pointer: *mut c_void, tag: u32) {
         );
         kernel.bug_check(violation.about(kernel, block.object));
     }
+    if let Purpose::PagedPool(_) = block.purpose
+        && kernel.irql() > irql::APC
+    {
+        let summary = format!("paged pool was freed at IRQL {}", kernel.irql());
+        let parameters = [u64::from(kernel.irql()), POOL_FLAG_PAGED, address as u64];
+        let violation = Violation::verifier(kernel, 0x11, parameters, summary, "C.1");
+        kernel.bug_check(violation.about(kernel, block.object));
+    }
     match block.purpose {
-        Purpose::Pool(allocated) if tag == 0 || allocated == tag.to_le_bytes() => {
+        Purpose::Pool(allocated) | Purpose::PagedPool(allocated)
+            if tag == 0 || allocated == tag.to_le_bytes() =>
+        {
             free_block(kernel, &block)
         }
-        Purpose::Pool(allocated) => {
+        Purpose::Pool(allocated) | Purpose::PagedPool(allocated) => {
             let summary = format!(
                 "pool with tag '{}' was freed with tag '{}'",
                 allocated.escape_ascii(),
@@ -202,6 +251,8 @@ pub(crate) fn free_some(
     for block in &blocks {
         check_damage(kernel, block);
         check_locks(kernel, block);
+        super::dpc::check_freed(kernel, block);
+        super::timer::check_freed(kernel, block);
         super::spinlock::forget(kernel, block);
         kernel.arena.free(block);
     }

@@ -45,5 +45,6 @@ pub(super) fn wait(kernel: &Kernel, rundown: *mut usize) {
         // SAFETY: not followed if the block it lies in is gone.
         !kernel.is_readable(address) || unsafe { (address as *const usize).read_volatile() } < ONE
     };
-    kernel.block(format!("rundown protection {address:#x}"), None, released);
+    let what = format!("rundown protection {address:#x}");
+    kernel.block_under("C-06", what, None, released);
 }

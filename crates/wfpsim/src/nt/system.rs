@@ -10,6 +10,7 @@ use super::status;
 use crate::machine::Kernel;
 use crate::memory::Purpose;
 use crate::verifier::Violation;
+use crate::verifier::code::KERNEL_SECURITY_CHECK_FAILURE;
 
 pub(super) fn current_irql(kernel: &Kernel) -> u8 {
     kernel.irql()
@@ -36,7 +37,12 @@ pub(super) fn bug_check(
         kernel,
         code,
         parameters,
-        "-",
+        // What the driver's own checks find damaged is damaged pool, whoever looks (C-63).
+        if code == KERNEL_SECURITY_CHECK_FAILURE {
+            "C-63"
+        } else {
+            "-"
+        },
         "the driver stopped the machine itself",
     ))
 }

@@ -12,6 +12,18 @@ pub mod code {
     pub const PAGE_FAULT_IN_FREED_SPECIAL_POOL: u32 = 0xCC;
     /// A touch behind the end of a block.
     pub const PAGE_FAULT_BEYOND_END_OF_ALLOCATION: u32 = 0xCD;
+    /// A thread ended in a critical region.
+    pub const KERNEL_APC_PENDING_DURING_EXIT: u32 = 0x20;
+    /// An exception that nobody handles, such as one that a failing allocation was asked to raise.
+    pub const KMODE_EXCEPTION_NOT_HANDLED: u32 = 0x1E;
+    /// ZwClose of what is no handle.
+    pub const INVALID_KERNEL_HANDLE: u32 = 0x93;
+    /// A DPC or timer where none may be, such as in memory that is freed.
+    pub const TIMER_OR_DPC_INVALID: u32 = 0xC7;
+    /// A work item that is queued was queued again or freed.
+    pub const WORKER_INVALID: u32 = 0xE4;
+    /// The driver's own code found its data damaged (`__fastfail`); the first parameter says how, 3 a LIST_ENTRY.
+    pub const KERNEL_SECURITY_CHECK_FAILURE: u32 = 0x139;
     /// A touch of an address that nothing ever owned.
     pub const DRIVER_IRQL_NOT_LESS_OR_EQUAL: u32 = 0xD1;
     /// Code called into an unloaded driver, or it left work behind.
@@ -73,6 +85,12 @@ pub mod code {
         match code {
             DRIVER_VERIFIER_DETECTED_VIOLATION => "DRIVER_VERIFIER_DETECTED_VIOLATION",
             BAD_POOL_CALLER => "BAD_POOL_CALLER",
+            KERNEL_APC_PENDING_DURING_EXIT => "KERNEL_APC_PENDING_DURING_EXIT",
+            KMODE_EXCEPTION_NOT_HANDLED => "KMODE_EXCEPTION_NOT_HANDLED",
+            INVALID_KERNEL_HANDLE => "INVALID_KERNEL_HANDLE",
+            TIMER_OR_DPC_INVALID => "TIMER_OR_DPC_INVALID",
+            WORKER_INVALID => "WORKER_INVALID",
+            KERNEL_SECURITY_CHECK_FAILURE => "KERNEL_SECURITY_CHECK_FAILURE",
             SPECIAL_POOL_DETECTED_MEMORY_CORRUPTION => "SPECIAL_POOL_DETECTED_MEMORY_CORRUPTION",
             PAGE_FAULT_IN_FREED_SPECIAL_POOL => "PAGE_FAULT_IN_FREED_SPECIAL_POOL",
             PAGE_FAULT_BEYOND_END_OF_ALLOCATION => "PAGE_FAULT_BEYOND_END_OF_ALLOCATION",

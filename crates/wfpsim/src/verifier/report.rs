@@ -12,6 +12,10 @@ use crate::machine::irql;
 use crate::memory::Access;
 use crate::memory::BlockState;
 use crate::memory::Fault;
+use crate::memory::Purpose;
+
+/// FAST_FAIL_CORRUPT_LIST_ENTRY of winnt.h.
+const FAST_FAIL_CORRUPT_LIST_ENTRY: u32 = 3;
 
 /// Something that must not happen, with all that is known of it.
 #[derive(Clone, Debug)]
@@ -170,6 +174,9 @@ impl Violation {
 
     /// A touch of memory that may not be touched.
     pub(crate) fn from_fault(kernel: &Kernel, fault: &Fault) -> Self {
+        if let Some(code) = fault.fast_fail {
+            return Self::fast_fail(kernel, fault, code);
+        }
         let block = kernel.arena.nearest(fault.address);
         let write = u64::from(fault.access == Access::Write);
         let verb = if fault.access == Access::Write {
@@ -180,7 +187,11 @@ impl Violation {
         let (code, rule, summary) = match &block {
             Some(block) if block.state == BlockState::Freed => (
                 code::PAGE_FAULT_IN_FREED_SPECIAL_POOL,
-                "C-61",
+                if block.purpose == Purpose::RequestBuffer {
+                    "D-06"
+                } else {
+                    "C-61"
+                },
                 format!(
                     "{verb} byte {} of {} at {:#x} after it was freed",
                     fault.address.wrapping_sub(block.start) as isize,
@@ -188,6 +199,25 @@ impl Violation {
                     block.start
                 ),
             ),
+            Some(block)
+                if matches!(block.purpose, Purpose::PagedPool(_))
+                    && kernel.irql() >= irql::DISPATCH
+                    && block.holds(fault.address) =>
+            {
+                let callback = kernel
+                    .running_thread()
+                    .is_some_and(|thread| thread.classify_depth.get() > 0);
+                (
+                    code::DRIVER_IRQL_NOT_LESS_OR_EQUAL,
+                    if callback { "A-01" } else { "C-63" },
+                    format!(
+                        "{verb} byte {} of {} at IRQL {}",
+                        fault.address.wrapping_sub(block.start) as isize,
+                        block.purpose,
+                        kernel.irql()
+                    ),
+                )
+            }
             Some(block) => (
                 code::PAGE_FAULT_BEYOND_END_OF_ALLOCATION,
                 "C-61",
@@ -236,8 +266,28 @@ impl Violation {
         }
     }
 
+    /// The driver's own code found its data damaged.
+    fn fast_fail(kernel: &Kernel, fault: &Fault, code: u32) -> Self {
+        let what = match code {
+            FAST_FAIL_CORRUPT_LIST_ENTRY => "a LIST_ENTRY whose neighbours do not point to it",
+            _ => "damaged data",
+        };
+        let summary =
+            format!("the driver found {what} and stopped the machine (__fastfail {code})");
+        let mut frames = fault.frames.clone();
+        stack::through_image(kernel, &mut frames, fault.stack, fault.base);
+        Self::with_frames(
+            kernel,
+            code::KERNEL_SECURITY_CHECK_FAILURE,
+            [u64::from(code), 0, 0, 0],
+            "C-63",
+            summary,
+            &frames,
+        )
+    }
+
     /// Nothing can go on.
-    pub(crate) fn hang(kernel: &Kernel, waiting: &[String]) -> Self {
+    pub(crate) fn hang(kernel: &Kernel, rule: &'static str, waiting: &[String]) -> Self {
         let mut summary =
             "nothing can go on; no thread is ready and no deadline is near".to_owned();
         for line in waiting {
@@ -248,7 +298,7 @@ impl Violation {
         let rule = if kernel.fwp.has_lost_notifications() {
             "A-08"
         } else {
-            "C-50"
+            rule
         };
         Self::new(kernel, code::WFPSIM_HANG, [0; 4], rule, summary)
     }

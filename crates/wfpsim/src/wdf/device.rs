@@ -1,6 +1,7 @@
 //! Device initialisers and control devices (D-02 to D-05).
 
 use wdk_sys_portable::DEVICE_OBJECT;
+use wdk_sys_portable::FILE_DEVICE_SECURE_OPEN;
 use wdk_sys_portable::PCUNICODE_STRING;
 use wdk_sys_portable::PDEVICE_OBJECT;
 use wdk_sys_portable::PDRIVER_OBJECT;
@@ -83,8 +84,10 @@ pub(super) fn allocate_init(
         "SDDLString",
         sddl.cast(),
     );
-    // Of the descriptor's language only the beginning is looked at: a discretionary list (D-07).
-    if !super::text(sddl).contains("D:") || kernel.fails("WdfControlDeviceInitAllocate") {
+    let text = super::text(sddl);
+    super::sddl::check(kernel, &text);
+    // Of the descriptor's language only the beginning is looked at here: a discretionary list.
+    if !text.contains("D:") || kernel.fails("WdfControlDeviceInitAllocate") {
         return std::ptr::null_mut();
     }
     let ledger = kernel.ledger.begin("WDFDEVICE_INIT");
@@ -96,7 +99,8 @@ pub(super) fn allocate_init(
     let value = Init {
         name: None,
         kind: wdk_sys_portable::FILE_DEVICE_UNKNOWN,
-        characteristics: 0,
+        // The framework's default for control devices.
+        characteristics: FILE_DEVICE_SECURE_OPEN,
         io_type: 0,
         file_events: None,
         in_caller_context: 0,
@@ -184,6 +188,34 @@ pub(super) fn set_in_caller_context(kernel: &Kernel, init: PWDFDEVICE_INIT, call
     );
 }
 
+/// Refuses what is for devices with plug-and-play and power (D-03): a control device is in no device stack.
+fn not_for_control_devices(kernel: &Kernel, function: &str, init: PWDFDEVICE_INIT) -> ! {
+    let ledger = with_init(kernel, function, init, |init| init.ledger);
+    let summary =
+        format!("{function} was called for a control device, which nothing of it ever comes to");
+    let violation = Violation::contract(kernel, "D-03", [init as u64, 0, 0, 0], summary);
+    kernel.bug_check(violation.about(kernel, ledger))
+}
+
+/// Defines such functions.
+macro_rules! for_device_stacks {
+    ($($rust:ident $name:literal ($($ty:ty),*);)*) => {
+        $(
+            pub(super) fn $rust(kernel: &Kernel, init: PWDFDEVICE_INIT $(, _: $ty)*) {
+                not_for_control_devices(kernel, $name, init)
+            }
+        )*
+    };
+}
+for_device_stacks! {
+    set_pnp_power_callbacks "WdfDeviceInitSetPnpPowerEventCallbacks" (*mut std::ffi::c_void);
+    set_power_policy_callbacks "WdfDeviceInitSetPowerPolicyEventCallbacks" (*mut std::ffi::c_void);
+    set_power_policy_ownership "WdfDeviceInitSetPowerPolicyOwnership" (u8);
+    set_power_not_pageable "WdfDeviceInitSetPowerNotPageable" ();
+    set_power_pageable "WdfDeviceInitSetPowerPageable" ();
+    set_power_inrush "WdfDeviceInitSetPowerInrush" ();
+}
+
 pub(super) fn assign_name(
     kernel: &Kernel,
     init: PWDFDEVICE_INIT,
@@ -239,6 +271,11 @@ pub(super) fn create(
     }
     if kernel.fails("WdfDeviceCreate") {
         return status::INSUFFICIENT_RESOURCES;
+    }
+    if name.is_some() && characteristics & FILE_DEVICE_SECURE_OPEN == 0 {
+        let summary = "a named control device was made without FILE_DEVICE_SECURE_OPEN: whoever opens a name below it passes by its security descriptor";
+        let parameters = [init as u64, u64::from(characteristics), 0, 0];
+        kernel.record(Violation::contract(kernel, "D-02", parameters, summary));
     }
     let driver = kernel.wdf.driver.get();
     let driver_object =
@@ -393,7 +430,7 @@ pub(super) fn tear_down(kernel: &Kernel, handle: usize) {
             *link = (*object).NextDevice;
         }
     }
-    crate::nt::free_blocks(kernel, &[object as usize], "deleted");
+    crate::nt::delete_device(kernel, object as usize);
 }
 
 /// The device object of a device; `None` if the handle is of something else.

@@ -18,6 +18,7 @@ use crate::machine::Convention;
 use crate::machine::Kernel;
 use crate::nt::NtStatus;
 use crate::nt::status;
+use crate::verifier::Violation;
 
 /// A driver.
 pub(super) struct Driver {
@@ -49,6 +50,12 @@ pub(super) fn create(
     }
     let non_pnp = config.DriverInitFlags & flags::WdfDriverInitNonPnpDriver as u32 != 0;
     if non_pnp == config.EvtDriverDeviceAdd.is_some() {
+        let summary = if non_pnp {
+            "WdfDriverCreate was given WdfDriverInitNonPnpDriver and an EvtDriverDeviceAdd"
+        } else {
+            "WdfDriverCreate was given neither WdfDriverInitNonPnpDriver nor an EvtDriverDeviceAdd"
+        };
+        kernel.record(Violation::contract(kernel, "D-01", [0; 4], summary));
         return status::INVALID_PARAMETER;
     }
     let attributes = match object::attributes(attributes) {

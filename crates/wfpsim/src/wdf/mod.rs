@@ -19,6 +19,7 @@ mod queue;
 mod registry;
 mod request;
 mod request_parts;
+mod sddl;
 mod sender;
 mod spinlock;
 mod table;
@@ -102,7 +103,7 @@ const WDF_INVALID_HANDLE: u64 = 0x5;
 const WDF_REQUEST_FATAL_ERROR: u64 = 0x6;
 const WDF_OBJECT_ERROR: u64 = 0x7;
 const WDF_INVALID_LOCK_OPERATION: u64 = 0xB;
-const WDF_VERIFIER_IRQL_MISMATCH: u64 = 0xE;
+pub(crate) const WDF_VERIFIER_IRQL_MISMATCH: u64 = 0xE;
 const WDF_API_UNAVAILABLE: u64 = 0x10;
 
 /// Statuses of wdfstatus.h and ntstatus.h that only the framework gives.
@@ -158,10 +159,16 @@ pub(crate) fn after_callback(kernel: &Kernel, callback: &str, irql: u8) {
             kernel,
             WDF_VERIFIER_IRQL_MISMATCH,
             u64::from(now),
-            "C-02",
+            if lock.is_some() { "C-02" } else { "D.1" },
             summary,
         ));
     }
+    crate::nt::check_regions(kernel, callback, 0, 0);
+}
+
+/// Whether a value is a handle of one of the framework's objects.
+pub(crate) fn is_handle(kernel: &Kernel, value: usize) -> bool {
+    kernel.wdf.objects.borrow().contains_key(&value)
 }
 
 /// The text of a counted string of the driver's, as far as it is text.
@@ -194,6 +201,12 @@ wdf_functions! {
     WdfDeviceGetDriver [39] (device: WDFDEVICE) -> WDFDRIVER [dispatch] => device::driver;
     WdfDeviceInitFree [54] (init: PWDFDEVICE_INIT) [passive unlocked] => device::free_init;
     WdfDeviceInitSetIoType [61] (init: PWDFDEVICE_INIT, io_type: i32) [dispatch] => device::set_io_type;
+    WdfDeviceInitSetPnpPowerEventCallbacks [55] (init: PWDFDEVICE_INIT, callbacks: *mut c_void) [passive unlocked] => device::set_pnp_power_callbacks;
+    WdfDeviceInitSetPowerPolicyEventCallbacks [56] (init: PWDFDEVICE_INIT, callbacks: *mut c_void) [passive unlocked] => device::set_power_policy_callbacks;
+    WdfDeviceInitSetPowerPolicyOwnership [57] (init: PWDFDEVICE_INIT, owner: u8) [passive unlocked] => device::set_power_policy_ownership;
+    WdfDeviceInitSetPowerNotPageable [63] (init: PWDFDEVICE_INIT) [passive unlocked] => device::set_power_not_pageable;
+    WdfDeviceInitSetPowerPageable [64] (init: PWDFDEVICE_INIT) [passive unlocked] => device::set_power_pageable;
+    WdfDeviceInitSetPowerInrush [65] (init: PWDFDEVICE_INIT) [passive unlocked] => device::set_power_inrush;
     WdfDeviceInitSetDeviceType [66] (init: PWDFDEVICE_INIT, kind: u32) [passive unlocked] => device::set_device_type;
     WdfDeviceInitAssignName [67] (init: PWDFDEVICE_INIT, name: PCUNICODE_STRING) -> NtStatus [passive unlocked] => device::assign_name;
     WdfDeviceInitSetCharacteristics [70] (init: PWDFDEVICE_INIT, characteristics: u32, or_in: u8) [passive unlocked] => device::set_characteristics;

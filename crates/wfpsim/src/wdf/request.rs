@@ -73,6 +73,8 @@ pub(super) struct Request {
     pub blocks: Vec<usize>,
     /// What the system buffer was filled with where no input lies.
     filling: u64,
+    /// What the program sent.
+    sent: Vec<u8>,
     /// Whether it was shown to EvtIoInCallerContext.
     pub context: bool,
     /// Whether WdfDeviceEnqueueRequest has passed it on since.
@@ -115,6 +117,7 @@ fn blank(queue: usize, file: usize) -> Request {
         mdls: [0; 2],
         blocks: Vec::new(),
         filling: 0,
+        sent: Vec::new(),
         context: false,
         enqueued: false,
     }
@@ -133,6 +136,7 @@ pub(super) fn make(kernel: &Kernel, queue: usize, file: usize, control: &Control
             address: 0,
             length: output_length,
         },
+        sent: input.to_vec(),
         ..blank(queue, file)
     };
     let handle = object::insert(kernel, Kind::Request(request), None, Attributes::default());
@@ -192,7 +196,7 @@ fn buffer(kernel: &Kernel, label: &str, length: usize, filling: u64) -> usize {
     let ledger = kernel.ledger.begin(label);
     let block = kernel
         .arena
-        .allocate(length, Purpose::Object, ledger, true)
+        .allocate(length, Purpose::RequestBuffer, ledger, true)
         .as_ptr();
     kernel.note(ledger, "allocated");
     let bytes: Vec<u8> = fill(filling)
@@ -217,6 +221,7 @@ pub(super) fn retrieve_input(
         request as usize,
         |request| (request.code, request.input),
     );
+    check_input(kernel, request as usize);
     retrieve(
         kernel,
         "WdfRequestRetrieveInputBuffer",
@@ -226,6 +231,25 @@ pub(super) fn retrieve_input(
         buffer,
         length,
     )
+}
+
+/// With METHOD_BUFFERED the output is written where the input lies: who asks for the input then gets its own output (D-06).
+fn check_input(kernel: &Kernel, handle: usize) {
+    let overwritten = object::find::<Request, _>(kernel, handle, |request| {
+        // SAFETY: the buffer of a request that is not completed, at least as long as what was sent.
+        let now = |address: usize| unsafe {
+            std::slice::from_raw_parts(address as *const u8, request.sent.len())
+        };
+        request.input.address != 0 && now(request.input.address) != request.sent
+    });
+    if overwritten == Some(true) {
+        let summary = "the input of a request was asked for after output was written over it: METHOD_BUFFERED has one buffer for both";
+        let violation = Violation::contract(kernel, "D-06", [handle as u64, 0, 0, 0], summary);
+        kernel.bug_check(match object::ledger(kernel, handle) {
+            Some(object) => violation.about(kernel, object),
+            None => violation,
+        });
+    }
 }
 
 pub(super) fn retrieve_output(
@@ -408,7 +432,11 @@ pub(super) fn is_error(status: NtStatus) -> bool {
     status.cast_unsigned() >> 30 == 3
 }
 
-/// The first word of the output, beyond the sender's own input, that is still as the system buffer was made.
+/// How many bytes of a word tell that it was left alone: fewer may be so by chance.
+const TELLING: usize = 4;
+
+/// The first word of the output, beyond the sender's own input, that is still as the system buffer was made; at the end of
+/// the output also half a word.
 fn untouched(kernel: &Kernel, handle: usize, from: usize, to: usize) -> Option<usize> {
     let (address, filling) = object::find::<Request, _>(kernel, handle, |request| {
         (request.output.address, request.filling)
@@ -416,11 +444,14 @@ fn untouched(kernel: &Kernel, handle: usize, from: usize, to: usize) -> Option<u
     fill(filling)
         .enumerate()
         .map(|(index, word)| (index * 8, word))
-        .take_while(|(offset, _)| offset + 8 <= to)
+        .take_while(|(offset, _)| offset + TELLING <= to)
         .find_map(|(offset, word)| {
-            // SAFETY: the word lies in the output, whose length was compared, of a request that is not completed.
-            let now = unsafe { ((address + offset) as *const u64).read_unaligned() };
-            (offset >= from && now == word).then_some(offset)
+            let length = (to - offset).min(8);
+            // SAFETY: the bytes lie in the output, whose length was compared, of a request that is not completed.
+            let now =
+                unsafe { std::slice::from_raw_parts((address + offset) as *const u8, length) };
+            let left = word.to_le_bytes();
+            (offset >= from && Some(now) == left.get(..length)).then_some(offset)
         })
 }
 

@@ -131,7 +131,8 @@ fn show_in_context(kernel: &Kernel, device: usize, callback: usize, handle: usiz
     let decided = move |kernel: &Kernel| {
         object::find::<Request, _>(kernel, handle, |request| request.enqueued).unwrap_or(true)
     };
-    kernel.block(
+    kernel.block_under(
+        "D-06",
         "the driver to pass a request on or to complete it (D-06)".to_owned(),
         None,
         decided,
@@ -174,7 +175,8 @@ pub(super) fn dispatch(
 /// Waits until a request is completed.
 pub(super) fn wait(kernel: &Kernel, handle: usize, what: &str) -> Answer {
     let answered = move |kernel: &Kernel| kernel.wdf.completed.borrow().contains_key(&handle);
-    kernel.block(
+    kernel.block_under(
+        "D-06",
         format!("the driver to complete {what} (D-06)"),
         None,
         answered,

@@ -4,6 +4,7 @@ use super::Check;
 use super::Rule;
 use super::Severity;
 use super::Windows;
+use super::shown;
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -13,7 +14,7 @@ pub(super) const RULES: &[Rule] = &[
         windows: Windows::DriverVerifier(
             "force IRQL checking: 0xD1 or 0xC4 where the routine waits or touches pageable memory",
         ),
-        check: Check::Open,
+        check: Check::Tested { by: shown::A_1 },
         meaning: "A routine of the filtering platform was called at a level that it is not made for. Those for PASSIVE_LEVEL \
                   wait and touch pageable memory: above it they deadlock a processor or fault. It often works on a quiet \
                   machine, and stops one that is short of memory.",
@@ -29,10 +30,7 @@ pub(super) const RULES: &[Rule] = &[
         windows: Windows::DriverVerifier(
             "force IRQL checking: 0xD1 at the first touch of pageable memory",
         ),
-        check: Check::NotChecked {
-            why: "What a classify may not call at DISPATCH_LEVEL is checked under A.1 and C.1, and every callback is called at both \
-                  levels. Whether code is pageable cannot be seen in a linked driver.",
-        },
+        check: Check::Tested { by: shown::A_01 },
         meaning: "Pageable code or data touched in a classify faults when it happens to be paged out. Long work there keeps a \
                   processor from everything else.",
         read: &["network: Callout Driver Programming Considerations"],

@@ -4,6 +4,7 @@ use super::Check;
 use super::Rule;
 use super::Severity;
 use super::Windows;
+use super::shown;
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -11,9 +12,9 @@ pub(super) const RULES: &[Rule] = &[
         title: "Each routine of the executive at its IRQL and with the parameters that it takes",
         severity: Severity::BugCheck,
         windows: Windows::DriverVerifier(
-            "force IRQL checking and DDI compliance: 0xC4 with 0x3B, 0x40 to 0x42, 0x80, 0x20015 to 0x2001F",
+            "force IRQL checking and DDI compliance: 0xC4 with 0x01, 0x11, 0x30 to 0x42, 0x80, 0x120 to 0x122, 0x2000F to 0x2001F",
         ),
-        check: Check::Open,
+        check: Check::Tested { by: shown::C_1 },
         meaning: "A wait at DISPATCH_LEVEL has a processor wait for itself; a routine for PASSIVE_LEVEL touches pageable memory. It \
                   often works until the machine is busy.",
         read: &[
@@ -26,7 +27,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "In-stack queued spin locks: a handle for each acquisition, left alone until the release; never mixed with ordinary calls",
         severity: Severity::Corruption,
         windows: Windows::DriverVerifier("deadlock detection: 0xC4 with 0x1008 or 0x1009"),
-        check: Check::Open,
+        check: Check::Tested { by: shown::C_01 },
         meaning: "The handle is a link of the lock's queue. Used for two locks, or gone before the release, it breaks the queue, and \
                   processors spin for ever. An ordinary release of a queued lock leaves the next in line waiting.",
         read: &[
@@ -41,7 +42,7 @@ pub(super) const RULES: &[Rule] = &[
         windows: Windows::DriverVerifier(
             "deadlock detection: 0xC4 with 0x1000 to 0x1005, 0x1007, 0x100A, 0x100B",
         ),
-        check: Check::Open,
+        check: Check::Tested { by: shown::C_02 },
         meaning: "A lock taken by the thread that holds it never comes free. Two locks taken in opposite orders do so when two \
                   processors are unlucky. A thread that ends with a lock takes it along.",
         read: &[
@@ -54,7 +55,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Do not call out with a spin lock held",
         severity: Severity::Hang,
         windows: Windows::LaterAs("0x133, or a machine that stands still"),
-        check: Check::Open,
+        check: Check::Tested { by: shown::C_03 },
         meaning: "A completion or a classify may come back into the driver on the same thread and take the lock once more. That it does \
                   not do so today is luck.",
         read: &[
@@ -67,7 +68,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Unload waits on the thread object itself, referenced before its handle is closed",
         severity: Severity::BugCheck,
         windows: Windows::BugCheck("0xCE, when the thread's next instruction is gone"),
-        check: Check::Tested { by: &["E-10"] },
+        check: Check::Tested { by: shown::C_04 },
         meaning: "An event that the thread sets says that it is about to end, not that it has: its last instructions are still in the \
                   image. A handle that was closed before the object was referenced names nothing to wait for.",
         read: &[
@@ -80,7 +81,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Work items are short and do not block",
         severity: Severity::Hang,
         windows: Windows::Nothing,
-        check: Check::Open,
+        check: Check::Tested { by: shown::C_05 },
         meaning: "The threads that run them are few and shared. One that waits keeps others of the whole system from running, perhaps the \
                   one that it waits for.",
         read: &["kernel: System Worker Threads"],
@@ -90,7 +91,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Rundown protection: acquired by everything that leaves work behind, released when it ends, waited for by unload",
         severity: Severity::BugCheck,
         windows: Windows::BugCheck("0xCE or 0xD1, when late work runs"),
-        check: Check::Tested { by: &["npcap-341"] },
+        check: Check::Tested { by: shown::C_06 },
         meaning: "Without it unload overtakes a call that is under way. Released too often it lets unload go early; not released it \
                   keeps it for ever. An acquisition that fails means that the driver is going, and is not to be ignored.",
         read: &["kernel: Run-Down Protection", "npcap issue 341"],
@@ -102,7 +103,7 @@ pub(super) const RULES: &[Rule] = &[
         windows: Windows::DriverVerifier(
             "0xC4 with 0x00 for no bytes; 0xC2 with 0x9B for tag 0; low resources simulation for the NULL",
         ),
-        check: Check::Open,
+        check: Check::Tested { by: shown::C_07 },
         meaning: "It returns NULL when memory is short, and raises only where it was told to. Memory is zeroed unless it was asked for \
                   uninitialized: then it holds what somebody else left.",
         read: &["ExAllocatePool2"],
@@ -142,6 +143,8 @@ pub(super) const RULES: &[Rule] = &[
                 "C-51-session",
                 "C-51-thread",
                 "C-51-pool",
+                "C-51-thread-left",
+                "C-51-init-left",
             ],
         },
         meaning: "Nobody calls the unload routine of a driver that was not loaded. A callout, a thread or a handle that DriverEntry leaves \
@@ -156,7 +159,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Nothing calls into the driver after it was unloaded",
         severity: Severity::BugCheck,
         windows: Windows::BugCheck("0xCE DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS"),
-        check: Check::Open,
+        check: Check::Tested { by: shown::C_52 },
         meaning: "A callout, a completion, a timer, a DPC or a thread has run into code that is not there any more. What was left behind \
                   was reported before, when unload returned.",
         read: &[
@@ -182,9 +185,7 @@ pub(super) const RULES: &[Rule] = &[
         windows: Windows::SpecialPool(
             "0xCD beyond the end, 0xCC or 0xD5 after the free, 0xD6 beyond the page, 0xC1 found at the free",
         ),
-        check: Check::Tested {
-            by: &["E-3-block", "E-2"],
-        },
+        check: Check::Tested { by: shown::C_61 },
         meaning: "A byte before or behind a block is somebody else's, and so is a block that was freed. Without special pool the victim \
                   is whoever owns that memory, and is blamed for it.",
         read: &[
@@ -197,7 +198,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "What Driver Verifier checks of pool, objects and levels (bug check 0xC4)",
         severity: Severity::BugCheck,
         windows: Windows::DriverVerifier("0xC4 with the subcode of the contract's table"),
-        check: Check::Open,
+        check: Check::Tested { by: shown::C_62 },
         meaning: "Pool left at unload is lost until the machine restarts, and tells of objects that were forgotten. The subcode says \
                   which rule it was.",
         read: &[
@@ -210,7 +211,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Free pool once, with the address and the tag that it was allocated with; follow no wild pointer",
         severity: Severity::BugCheck,
         windows: Windows::BugCheck("0xC2, 0x19, 0x13A or 0xD1"),
-        check: Check::Open,
+        check: Check::Tested { by: shown::C_63 },
         meaning: "A block that is freed twice may be somebody else's the second time. A wrong tag or address means that it is not the \
                   block that the driver believes it to be.",
         read: &[

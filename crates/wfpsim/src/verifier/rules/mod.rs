@@ -13,6 +13,7 @@ mod b;
 mod c;
 mod d;
 pub mod json;
+mod shown;
 #[cfg(test)]
 mod tests;
 mod text;

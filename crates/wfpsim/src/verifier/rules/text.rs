@@ -39,6 +39,25 @@ impl Check {
     }
 }
 
+/// How many mistakes a row of the table names.
+const NAMED: usize = 3;
+
+/// What the table says of a check: the first mistakes of many.
+fn brief(check: &Check) -> String {
+    match check {
+        Check::Tested { by } if by.len() > NAMED => {
+            let named = by
+                .iter()
+                .take(NAMED)
+                .copied()
+                .collect::<Vec<_>>()
+                .join(", ");
+            format!("{named} and {} more", by.len() - NAMED)
+        }
+        check => check.told(),
+    }
+}
+
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let head = [
@@ -54,7 +73,10 @@ impl fmt::Display for Table {
                 rule.severity.name().to_owned(),
                 rule.title.to_owned(),
                 rule.windows.to_string(),
-                rule.check.told(),
+                match self.width {
+                    Some(_) => brief(&rule.check),
+                    None => rule.check.told(),
+                },
             ]
         });
         let rows: Vec<_> = [head.map(str::to_owned)].into_iter().chain(rows).collect();
