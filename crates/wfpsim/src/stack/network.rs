@@ -66,53 +66,64 @@ pub(super) fn ascend(
     true
 }
 
-/// Takes a whole packet down through OUTBOUND_IPPACKET. `from` is the list that it came down in.
-pub(super) fn descend(
-    kernel: &Kernel,
-    packet: u64,
-    bytes: Vec<u8>,
-    loopback: bool,
-    from: *const NET_BUFFER_LIST,
-) {
-    let shape = match Shape::of(&bytes, false) {
-        Ok(shape) if is_filtered(kernel, &shape, layers::FWPS_LAYER_OUTBOUND_IPPACKET_V4) => shape,
-        _ => return send::leave(kernel, packet, bytes, loopback),
-    };
-    let list = indicate(kernel, packet, &shape, &bytes);
-    kernel.ndis.take_over_injections(list, from);
-    let passed = is_permitted(kernel, &shape, loopback, packet, list);
-    receive::finish(kernel, list);
-    if passed {
-        send::leave(kernel, packet, bytes, loopback);
+/// Takes whole packets of one list down through OUTBOUND_IPPACKET, where they are one list too. `from` is the list that they came
+/// down in.
+pub(super) fn descend(kernel: &Kernel, packets: Vec<(u64, Vec<u8>)>, from: *const NET_BUFFER_LIST) {
+    let shape = packets
+        .first()
+        .and_then(|(_, bytes)| Shape::of(bytes, false).ok())
+        .filter(|shape| is_filtered(kernel, shape, layers::FWPS_LAYER_OUTBOUND_IPPACKET_V4));
+    if let Some(shape) = shape {
+        let list = indicate(kernel, &shape, &packets);
+        kernel.ndis.take_over_injections(list, from);
+        let numbers: Vec<u64> = packets.iter().map(|(packet, _)| *packet).collect();
+        let passed = is_permitted(kernel, &shape, &numbers, list);
+        receive::finish(kernel, list);
+        if !passed {
+            return;
+        }
+    }
+    for (packet, bytes) in packets {
+        send::leave(kernel, packet, bytes, goes_back(kernel, packet));
     }
 }
 
-/// Makes the list that OUTBOUND_IPPACKET is shown: one packet, from its IP header on.
-fn indicate(kernel: &Kernel, packet: u64, shape: &Shape, bytes: &[u8]) -> *mut NET_BUFFER_LIST {
+/// Whether a packet is for the host itself.
+fn goes_back(kernel: &Kernel, packet: u64) -> bool {
+    kernel
+        .with_packet(packet, |packet| packet.loopback)
+        .unwrap_or(false)
+}
+
+/// Makes the list that OUTBOUND_IPPACKET is shown: a NET_BUFFER a packet, from its IP header on.
+fn indicate(kernel: &Kernel, shape: &Shape, packets: &[(u64, Vec<u8>)]) -> *mut NET_BUFFER_LIST {
     let headroom = if kernel.random.percent(kernel.config.freedom.no_headroom) {
         0
     } else {
         LINK_HEADER
     };
-    let mut all = vec![0xEE; headroom];
-    all.extend_from_slice(bytes);
-    let cuts = receive::cuts(kernel, all.len());
+    let numbers: Vec<u64> = packets.iter().map(|(packet, _)| *packet).collect();
     let label = format!(
-        "NET_BUFFER_LIST of packet {packet} (sent: {})",
+        "NET_BUFFER_LIST of packet {numbers:?} (sent: {})",
         receive::told(shape)
     );
-    let spec = PacketSpec {
-        packet,
-        data_start: headroom,
-        data_length: bytes.len(),
-        bytes: all,
-        cuts,
-    };
+    let specs = packets.iter().map(|(packet, bytes)| {
+        let mut all = vec![0xEE; headroom];
+        all.extend_from_slice(bytes);
+        let cuts = receive::cuts(kernel, all.len());
+        PacketSpec {
+            packet: *packet,
+            data_start: headroom,
+            data_length: bytes.len(),
+            bytes: all,
+            cuts,
+        }
+    });
     ndis::build(
         kernel,
         Indication {
             label,
-            packets: vec![spec],
+            packets: specs.collect(),
         },
     )
     .as_ptr()
@@ -122,12 +133,11 @@ fn indicate(kernel: &Kernel, packet: u64, shape: &Shape, bytes: &[u8]) -> *mut N
 fn is_permitted(
     kernel: &Kernel,
     shape: &Shape,
-    loopback: bool,
-    packet: u64,
+    packets: &[u64],
     list: *mut NET_BUFFER_LIST,
 ) -> bool {
     let mut ask = Ask::new(shape, list);
-    ask.flags = if loopback {
+    ask.flags = if packets.iter().any(|&packet| goes_back(kernel, packet)) {
         consts::FWP_CONDITION_FLAG_IS_LOOPBACK
     } else {
         0
@@ -135,7 +145,9 @@ fn is_permitted(
     ask.ip_header = Some(shape.ip_header);
     let outcome = ask.ippacket(kernel, false);
     if outcome.action == Action::Block {
-        receive::settle(kernel, packet, list, outcome);
+        for &packet in packets {
+            receive::settle(kernel, packet, list, outcome);
+        }
         return false;
     }
     true
@@ -221,15 +233,12 @@ pub(crate) fn send_injected(kernel: &Kernel, list: *mut NET_BUFFER_LIST) -> NtSt
                 continue;
             }
         };
-        let loopback = kernel
-            .with_packet(packet, |packet| packet.loopback)
-            .unwrap_or(false);
         let filtered = is_filtered(kernel, &shape, layers::FWPS_LAYER_OUTBOUND_IPPACKET_V4);
-        if filtered && !is_permitted(kernel, &shape, loopback, packet, list) {
+        if filtered && !is_permitted(kernel, &shape, &[packet], list) {
             result = status::DATA_NOT_ACCEPTED;
             continue;
         }
-        send::leave(kernel, packet, bytes, loopback);
+        send::leave(kernel, packet, bytes, goes_back(kernel, packet));
     }
     result
 }

@@ -356,27 +356,25 @@ fn transport(kernel: &Kernel, outbound: &Outbound, list: *mut NET_BUFFER_LIST, e
         }
         return;
     }
+    let mut whole = Vec::new();
     for (&packet, buffer) in outbound.packets.iter().zip(ndis::net_buffers(list)) {
         if outcome.callouts > 0 {
             kernel.count(|counts| counts.permitted_inline += 1);
         }
-        wire(kernel, packet, &ndis::copy_out(buffer), None, list);
+        let bytes = with_header(kernel, packet, &ndis::copy_out(buffer), None);
+        whole.extend(bytes.map(|bytes| (packet, bytes)));
     }
+    network::descend(kernel, whole, list);
 }
 
-/// The network layer puts an IP header before the segment and sends it.
-fn wire(
+/// The IP packet that the network layer makes of a segment; `None` if nobody keeps account of the packet any more.
+fn with_header(
     kernel: &Kernel,
     packet: u64,
     segment: &[u8],
     remote: Option<IpAddr>,
-    list: *const NET_BUFFER_LIST,
-) {
-    let Some((clean, loopback, raw)) = kernel.with_packet(packet, |packet| {
-        (packet.clean.clone(), packet.loopback, packet.raw)
-    }) else {
-        return;
-    };
+) -> Option<Vec<u8>> {
+    let (clean, raw) = kernel.with_packet(packet, |packet| (packet.clean.clone(), packet.raw))?;
     // what a raw socket said in its own header is lost when the packet is injected without it.
     let mut bytes = if raw && remote.is_some() {
         fresh_header(&clean, segment.len())
@@ -395,7 +393,7 @@ fn wire(
         _ => {}
     }
     bytes.extend_from_slice(segment);
-    network::descend(kernel, packet, bytes, loopback, list);
+    Some(bytes)
 }
 
 /// The header that the stack makes for a segment by itself: no options, its own time to live.
@@ -501,6 +499,7 @@ pub(crate) fn send_injected(kernel: &Kernel, list: *mut NET_BUFFER_LIST, send: S
         }
         return status::DATA_NOT_ACCEPTED;
     }
+    let mut whole = Vec::new();
     for (&packet, &buffer) in packets.iter().zip(&buffers) {
         let bytes = ndis::copy_out(buffer);
         injected::check_send(
@@ -510,15 +509,14 @@ pub(crate) fn send_injected(kernel: &Kernel, list: *mut NET_BUFFER_LIST, send: S
             list,
             bytes.get(header as usize..).unwrap_or_default(),
         );
-        if header > 0 {
-            let loopback = kernel
-                .with_packet(packet, |packet| packet.loopback)
-                .unwrap_or(false);
-            network::descend(kernel, packet, bytes, loopback, list);
+        let bytes = if header > 0 {
+            Some(bytes)
         } else {
-            wire(kernel, packet, &bytes, remote, list);
-        }
+            with_header(kernel, packet, &bytes, remote)
+        };
+        whole.extend(bytes.map(|bytes| (packet, bytes)));
     }
+    network::descend(kernel, whole, list);
     status::SUCCESS
 }
 

@@ -144,6 +144,40 @@ fn what_the_filter_does_not_want_passes_untouched() {
 }
 
 #[test]
+fn of_several_packets_in_one_list_each_is_looked_at_alone() {
+    with_two(|machine| {
+        let divert = Divert::open(
+            machine,
+            Open {
+                filter: two::ELEVEN_BYTES,
+                ..Open::default()
+            },
+        );
+        let waiting = divert.receive();
+        let packets: Vec<Vec<u8>> = (10..13)
+            .map(|length| packets::V4.datagram_out(&[7; 12][..length]))
+            .collect();
+        let sent = packets.iter().cloned();
+        machine.transmit(
+            sent.map(|packet| Transmitted::plain(packet, false))
+                .collect(),
+        );
+        machine.run();
+        let (got, address) = received(machine, &divert, waiting);
+        assert_eq!(got, packets[1]);
+        divert.send(&got, &address);
+        machine.run();
+        let mut came: Vec<Vec<u8>> = came_out(machine)
+            .into_iter()
+            .map(|(_, packet)| packet)
+            .collect();
+        came.sort_by_key(Vec::len);
+        assert_eq!(came, packets, "the driver sent the others on itself");
+        divert.close();
+    });
+}
+
+#[test]
 fn a_sniffing_handle_gets_copies_and_nothing_is_delayed() {
     with_two(|machine| {
         let divert = Divert::open(

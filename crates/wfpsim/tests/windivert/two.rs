@@ -69,6 +69,11 @@ pub const DNS: &[Test] = &[Test {
     field: 54,
     argument: 53,
 }];
+/// The filter `udp.PayloadLength == 11`.
+pub const ELEVEN_BYTES: &[Test] = &[Test {
+    field: 57,
+    argument: 11,
+}];
 
 /// Tests for equality, all of which have to hold.
 fn compiled(filter: &[Test]) -> Vec<u8> {
