@@ -5,6 +5,7 @@
 //! the arguments of a classify as well as to pool.
 
 mod arena;
+mod compact;
 mod fault;
 mod watch;
 
