@@ -12,6 +12,7 @@ use super::timeline::Timeline;
 use super::timeline::Watch;
 use super::token::Token;
 use crate::machine::choice::Trace;
+use crate::verifier::Style;
 use crate::verifier::Violation;
 
 /// A failing run, as short as it gets.
@@ -84,6 +85,32 @@ fn show(subject: &dyn Subject, setup: &Setup, trace: &Trace) -> Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.tell(f, None)
+    }
+}
+
+/// A finding with the command that shows it again.
+pub struct Shown<'a> {
+    finding: &'a Finding,
+    command: &'a str,
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.finding.tell(f, Some(self.command))
+    }
+}
+
+impl Finding {
+    /// The same, with the command that shows it again in each report.
+    pub fn with_command<'a>(&'a self, command: &'a str) -> Shown<'a> {
+        Shown {
+            finding: self,
+            command,
+        }
+    }
+
+    fn tell(&self, f: &mut fmt::Formatter<'_>, command: Option<&str>) -> fmt::Result {
         if !self.repeats {
             writeln!(
                 f,
@@ -99,7 +126,11 @@ impl fmt::Display for Finding {
         writeln!(f)?;
         writeln!(f, "{}", self.timeline)?;
         for violation in &self.violations {
-            writeln!(f, "{violation}")?;
+            let style = Style {
+                command,
+                ..Style::default()
+            };
+            writeln!(f, "{}", violation.report(style))?;
         }
         Ok(())
     }

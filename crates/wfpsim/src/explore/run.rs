@@ -92,6 +92,7 @@ pub(crate) struct Run {
 pub(crate) fn once(subject: &dyn Subject, setup: &Setup, how: How) -> Run {
     let mut config = setup.config(subject);
     config.guards = how.guards;
+    config.event_stacks = how.stacks;
     let machine = Machine::new(config);
     machine.tell_stacks(how.stacks);
     if let Some(strategy) = how.strategy {

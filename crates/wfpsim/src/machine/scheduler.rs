@@ -259,7 +259,13 @@ impl Kernel {
         deadline: Option<Time>,
         ready: impl Fn(&Kernel) -> bool + Clone + 'static,
     ) -> Woken {
-        self.block_for(crate::explore::EVERYTHING, NOTHING_GOES_ON, what, deadline, ready)
+        self.block_for(
+            crate::explore::EVERYTHING,
+            NOTHING_GOES_ON,
+            what,
+            deadline,
+            ready,
+        )
     }
 
     /// The same, where it breaks a rule of its own if it never ends.

@@ -152,7 +152,7 @@ impl Kernel {
         true
     }
 
-    /// Ends a machine that does not get on. `kind` tells reports apart: 1 is a deadlock.
+    /// Ends a machine that does not get on. `kind` tells reports apart: 0 would be a deadlock.
     fn stuck(&self, kind: u64, rule: &'static str, mut what: String) {
         for line in self.waiting() {
             what.push_str("\n    ");
@@ -161,7 +161,7 @@ impl Kernel {
         self.record(Violation::new(
             self,
             code::WFPSIM_HANG,
-            [kind, 0, 0, 0],
+            [0, kind, 0, 0],
             rule,
             what,
         ));
@@ -190,8 +190,9 @@ impl Kernel {
                 what.push_str(&line);
             }
         }
-        let parameters = [u64::from(object.0), seconds, 0, 0];
-        self.record(Violation::contract(self, "A-30", parameters, what).about(self, object));
+        self.record(
+            Violation::contract(self, "A-30", [seconds, 0, 0, 0], what).about(self, object),
+        );
         self.crashed.set(true);
     }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::ptr::NonNull;
 
 use super::compact::Compact;
+use super::region;
 use crate::verifier::ObjectId;
 
 /// Size of a page on every host that the simulator runs on (x86-64, and ARM64 with 4 KiB pages).
@@ -165,22 +166,7 @@ impl Arena {
     ///
     /// If the host refuses a gibibyte of address space.
     fn reserve() -> Self {
-        // SAFETY: an anonymous private mapping at an address of the host's choice touches no memory of ours.
-        let base = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                REGION,
-                libc::PROT_NONE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-                -1,
-                0,
-            )
-        };
-        assert!(
-            base != libc::MAP_FAILED,
-            "the host refused to reserve {REGION} bytes of address space"
-        );
-        Self::over(NonNull::new(base.cast()).expect("mmap gives no null mapping"))
+        Self::over(region::reserve(REGION, libc::PROT_NONE))
     }
 
     /// An arena over a region that nobody uses and nobody can touch.
@@ -488,7 +474,7 @@ impl Drop for Arena {
         });
         if kept != Ok(true) {
             // SAFETY: the region was mapped by `reserve` with this length, and the machine that used it is gone.
-            unsafe { libc::munmap(self.base.as_ptr().cast(), REGION) };
+            unsafe { region::release(self.base, REGION) };
         }
     }
 }

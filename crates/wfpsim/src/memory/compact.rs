@@ -14,6 +14,7 @@ use super::arena::BlockState;
 use super::arena::Purpose;
 use super::arena::SLACK;
 use super::arena::UNINITIALISED;
+use super::region;
 use crate::verifier::ObjectId;
 
 /// Address space of one machine; committed as it is used.
@@ -149,22 +150,7 @@ fn index(blocks: &[Block], address: usize) -> Option<usize> {
 }
 
 fn reserve() -> NonNull<u8> {
-    // SAFETY: an anonymous private mapping at an address of the host's choice touches no memory of ours.
-    let base = unsafe {
-        libc::mmap(
-            std::ptr::null_mut(),
-            REGION,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-            -1,
-            0,
-        )
-    };
-    assert!(
-        base != libc::MAP_FAILED,
-        "the host refused {REGION} bytes of address space"
-    );
-    NonNull::new(base.cast()).expect("mmap gives no null mapping")
+    region::reserve(REGION, libc::PROT_READ | libc::PROT_WRITE)
 }
 
 impl Drop for Compact {
@@ -181,7 +167,7 @@ impl Drop for Compact {
         });
         if kept != Ok(true) {
             // SAFETY: the region was mapped by `reserve` with this length, and the machine that used it is gone.
-            unsafe { libc::munmap(self.base.as_ptr().cast(), REGION) };
+            unsafe { region::release(self.base, REGION) };
         }
     }
 }

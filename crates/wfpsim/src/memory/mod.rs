@@ -7,6 +7,7 @@
 mod arena;
 mod compact;
 mod fault;
+mod region;
 mod watch;
 
 pub use arena::Arena;

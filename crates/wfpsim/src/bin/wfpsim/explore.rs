@@ -201,14 +201,11 @@ fn explore_or_fail(arguments: &Arguments, driver: &Driver) -> Result<ExitCode, S
 
 fn tell(arguments: &Arguments, name: &str, report: &Report) {
     for finding in &report.findings {
-        say(&format!("{finding}\n"));
+        let command = command(arguments, finding);
+        say(&format!("{}\n", finding.with_command(&command)));
         say(&format!(
-            "found in schedule {}, shrunk from {} choices to {} in {} runs; shown again by\n\n    {}\n\n",
-            finding.schedule,
-            finding.choices.0,
-            finding.choices.1,
-            finding.runs,
-            command(arguments, finding)
+            "found in schedule {}, shrunk from {} choices to {} in {} runs; shown again by\n\n    {command}\n\n",
+            finding.schedule, finding.choices.0, finding.choices.1, finding.runs,
         ));
     }
     let progress = &report.progress;
