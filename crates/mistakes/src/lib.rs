@@ -18,6 +18,7 @@ mod connections;
 pub mod driver;
 mod executive;
 mod packets;
+mod races;
 mod table;
 pub mod traffic;
 
@@ -34,6 +35,7 @@ pub fn all() -> impl Iterator<Item = &'static Mistake> {
         connections::ANSWERS,
         connections::ALE,
         connections::UNLOAD,
+        races::RACES,
     ];
     tables
         .into_iter()

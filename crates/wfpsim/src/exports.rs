@@ -120,6 +120,31 @@ pub(crate) const fn is_point(name: &str) -> bool {
     )
 }
 
+/// Notes that the running step concerns an object that a call names.
+pub(crate) fn concerns(kernel: &Kernel, changes: bool, object: usize) {
+    if changes {
+        kernel.random.touches(object);
+    } else {
+        kernel.random.reads(object);
+    }
+}
+
+/// Whether a function changes what it is given in a way that its order with others matters. Those named only look, or
+/// count up and down.
+pub(crate) const fn changes(name: &str) -> bool {
+    !matches!(
+        name.as_bytes(),
+        b"KeGetCurrentIrql"
+            | b"KeQueryInterruptTimePrecise"
+            | b"ExAcquireRundownProtection"
+            | b"ExReleaseRundownProtection"
+            | b"FwpmBfeStateGet0"
+            | b"FwpsQueryPacketInjectionState0"
+            | b"FwpsGetPacketListSecurityInformation0"
+            | b"wfpsim_image_data"
+    )
+}
+
 /// Whether a function lets something go that another thread may be waiting for, or may still use.
 pub(crate) const fn lets_go(name: &str) -> bool {
     matches!(
@@ -209,7 +234,7 @@ macro_rules! exports {
                     $crate::exports::Caller { max_irql: $crate::exports::level::$irql, unlocked: $crate::exports::flag!($($unlocked)?), point: const { $crate::exports::is_point(stringify!($name)) } },
                 );
                 if kernel.random.is_steered() {
-                    $( kernel.random.touches($crate::exports::Object::address(&$arg)); )*
+                    $( $crate::exports::concerns(kernel, const { $crate::exports::changes(stringify!($name)) }, $crate::exports::Object::address(&$arg)); )*
                 }
                 let result = $body(kernel, $($arg),*);
                 if const { $crate::exports::lets_go(stringify!($name)) } {

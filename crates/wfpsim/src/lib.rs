@@ -12,6 +12,7 @@
 
 pub mod check;
 pub mod driver;
+pub mod explore;
 pub mod exports;
 mod fwp;
 #[cfg(target_arch = "x86_64")]

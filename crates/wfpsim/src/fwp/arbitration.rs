@@ -1,5 +1,7 @@
 //! One classify: which filters match, what each says, and what comes of it.
 
+use std::rc::Rc;
+
 use wfp_sys::consts;
 use wfp_sys::fwps::FWPS_CLASSIFY_OUT0;
 use wfp_sys::fwps::FWPS_FILTER3;
@@ -85,6 +87,7 @@ pub(crate) fn classify(kernel: &Kernel, mut request: Classification<'_>) -> Outc
         pended: false,
         callouts: 0,
     };
+    kernel.random.reads(super::FILTERS);
     if kernel.fwp.filters_at(request.layer) == 0 {
         return outcome;
     }
@@ -108,12 +111,12 @@ pub(crate) fn classify(kernel: &Kernel, mut request: Classification<'_>) -> Outc
     if request.reauthorize {
         kernel.fwp.reauthorizes(kernel.running().id, writable);
     }
-    for (weight, filters) in by_sublayer(kernel, request.layer) {
+    for (weight, filters) in by_sublayer(kernel, request.layer).iter() {
         let Some(answer) = ask_sublayer(
             kernel,
             &request,
-            &filters,
-            weight,
+            filters,
+            *weight,
             writable,
             outcome.action,
             &mut outcome.callouts,
@@ -138,10 +141,26 @@ pub(crate) fn classify(kernel: &Kernel, mut request: Classification<'_>) -> Outc
     outcome
 }
 
-/// The filters of a layer by sublayer, the heaviest first in both.
-fn by_sublayer(kernel: &Kernel, layer: u16) -> Vec<(u16, Vec<Filter>)> {
+/// The filters of a layer by sublayer, each with its weight.
+pub(super) type Groups = Vec<(u16, Vec<Filter>)>;
+
+/// The filters of a layer by sublayer, the heaviest first in both. What is asked goes by what there was when it began.
+fn by_sublayer(kernel: &Kernel, layer: u16) -> Rc<Groups> {
+    let known = kernel.fwp.sorted.borrow().get(&layer).cloned();
+    known.unwrap_or_else(|| {
+        let sorted = Rc::new(sort(kernel, layer));
+        kernel
+            .fwp
+            .sorted
+            .borrow_mut()
+            .insert(layer, Rc::clone(&sorted));
+        sorted
+    })
+}
+
+fn sort(kernel: &Kernel, layer: u16) -> Groups {
     let objects = kernel.fwp.objects.borrow();
-    let mut groups: Vec<(u16, Vec<Filter>)> = Vec::new();
+    let mut groups = Groups::new();
     let mut sublayers: Vec<_> = objects.sublayers.iter().collect();
     sublayers.sort_by_key(|(key, sublayer)| (std::cmp::Reverse(sublayer.weight), **key));
     for (key, sublayer) in sublayers {

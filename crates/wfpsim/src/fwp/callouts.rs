@@ -84,6 +84,7 @@ fn register_as(
         let parameters = [u64::from(status::FWP_ALREADY_EXISTS as u32), 0, 0, 0];
         kernel.bug_check(Violation::contract(kernel, "A-02", parameters, summary));
     }
+    kernel.random.touches(super::FILTERS);
     let number = kernel.fwp.new_id();
     kernel.fwp.callouts.borrow_mut().insert(
         number,
@@ -193,6 +194,7 @@ pub(super) fn unregister(kernel: &Kernel, id: u32) -> NtStatus {
     if super::flow_context::carried(kernel, id) {
         return status::DEVICE_BUSY;
     }
+    kernel.random.touches(super::FILTERS);
     kernel.fwp.callouts.borrow_mut().remove(&id);
     status::SUCCESS
 }

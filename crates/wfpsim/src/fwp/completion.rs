@@ -37,7 +37,12 @@ impl Completion {
             (list.fate, list.past.completed) = (Fate::Driver, Some(result));
             list.past.held_since = Some(kernel.now());
         });
-        kernel.note(self.ledger, format!("completed with status {result:#010x}"));
+        kernel.note(
+            self.ledger,
+            kernel
+                .ledger
+                .told(|| format!("completed with status {result:#010x}")),
+        );
         // SAFETY: the clone is alive until the driver frees it.
         unsafe { (*list).Status = result };
         let handles = &kernel.fwp.injection_handles;

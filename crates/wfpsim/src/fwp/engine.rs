@@ -133,6 +133,7 @@ pub(super) fn abandon_sessions(kernel: &Kernel) {
     for (handle, session) in kernel.fwp.sessions.borrow_mut().iter_mut() {
         session.transaction = None;
         if session.dynamic {
+            kernel.fwp.changes(kernel);
             gone.extend(kernel.fwp.objects.borrow_mut().remove_owned(*handle));
         }
     }
@@ -176,6 +177,7 @@ pub(super) fn commit(kernel: &Kernel, engine: Handle) -> NtStatus {
         return status::SUCCESS;
     };
     drop(sessions);
+    kernel.fwp.changes(kernel);
     let before = kernel.fwp.objects.replace(objects);
     // Those that the transaction deleted.
     tell_gone(kernel, &before);
@@ -224,7 +226,10 @@ pub(super) fn change(
     });
     match session.transaction.as_mut() {
         Some(objects) => change(objects, owner),
-        None => change(&mut kernel.fwp.objects.borrow_mut(), owner),
+        None => {
+            kernel.fwp.changes(kernel);
+            change(&mut kernel.fwp.objects.borrow_mut(), owner)
+        }
     }
 }
 

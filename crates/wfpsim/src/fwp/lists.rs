@@ -25,6 +25,9 @@ pub(super) fn reference(kernel: &Kernel, list: *mut NET_BUFFER_LIST, intend_to_m
     });
     let late = kernel.unloading().is_some();
     kernel.ndis.with_mut(list, |list| {
+        if list.references == 0 {
+            list.held_since = Some(kernel.now());
+        }
         (list.references, list.taken) = (list.references + 1, Some(kernel.driver_turns()));
         list.taken_at = list.taken_at.or(layer);
         list.taken_late = late;

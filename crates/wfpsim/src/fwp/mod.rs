@@ -62,6 +62,9 @@ use crate::nt::NtStatus;
 use crate::verifier::ObjectId;
 use crate::verifier::Violation;
 
+/// Stands for all filters where a step says what it concerns.
+const FILTERS: usize = 1;
+
 /// How many handles are remembered that were given back.
 const RETIRED_KEPT: usize = 4096;
 
@@ -69,6 +72,8 @@ const RETIRED_KEPT: usize = 4096;
 #[derive(Default)]
 pub struct State {
     objects: RefCell<objects::Objects>,
+    /// The filters of each layer as they are asked, until any object changes.
+    sorted: RefCell<BTreeMap<u16, std::rc::Rc<arbitration::Groups>>>,
     sessions: RefCell<BTreeMap<usize, engine::Session>>,
     enumerations: RefCell<BTreeMap<usize, engine::Enumeration>>,
     callouts: RefCell<BTreeMap<u32, callouts::Callout>>,
@@ -103,6 +108,12 @@ impl State {
         let next = self.next_handle.get() + 1;
         self.next_handle.set(next);
         0xFFFF_A000_0000_0000 + next * 0x40
+    }
+
+    /// Filters, callouts or sublayers are about to change.
+    fn changes(&self, kernel: &Kernel) {
+        kernel.random.touches(FILTERS);
+        self.sorted.borrow_mut().clear();
     }
 
     /// Ends the history of a handle that was given back.

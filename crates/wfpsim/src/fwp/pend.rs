@@ -5,6 +5,7 @@ use wfp_sys::ndis::NET_BUFFER_LIST;
 
 use crate::machine::Kernel;
 use crate::machine::ThreadId;
+use crate::machine::Time;
 use crate::ndis::Fate;
 use crate::ndis::Kind;
 use crate::nt::Handle;
@@ -34,6 +35,7 @@ pub(super) struct Pended {
     layer: u16,
     flow: flow::Key,
     ledger: ObjectId,
+    since: Time,
     /// Gone once completed; the entry stays so that a second completion is told apart from nonsense.
     continuation: Option<Continuation>,
     /// Whether it was pended when the driver's unload had begun (C-50).
@@ -154,9 +156,11 @@ pub(super) fn pend(kernel: &Kernel, handle: Handle, context: *mut Handle) -> NtS
         return status::INVALID_HANDLE;
     };
     let value = kernel.fwp.new_handle();
-    let ledger = kernel
-        .ledger
-        .begin(format!("pended operation {value:#x} at layer {layer}"));
+    let ledger = kernel.ledger.begin(
+        kernel
+            .ledger
+            .told(|| format!("pended operation {value:#x} at layer {layer}")),
+    );
     kernel.note(ledger, "pended");
     let shares_flow = kernel.fwp.note_shared_flow(layer, flow);
     kernel.fwp.pended.borrow_mut().insert(
@@ -165,6 +169,7 @@ pub(super) fn pend(kernel: &Kernel, handle: Handle, context: *mut Handle) -> NtS
             layer,
             flow,
             ledger,
+            since: kernel.now(),
             continuation: Some(continuation),
             late: kernel.unloading().is_some(),
             shares_flow,
@@ -311,6 +316,17 @@ pub(super) fn complete(kernel: &Kernel, context: Handle, list: *mut NET_BUFFER_L
 }
 
 impl super::State {
+    /// The operations that are pended, and since when.
+    pub(crate) fn pended_since(&self) -> Vec<(ObjectId, Time)> {
+        let pended = self.pended.borrow();
+        let waiting = pended
+            .values()
+            .filter(|pended| pended.continuation.is_some());
+        waiting
+            .map(|pended| (pended.ledger, pended.since))
+            .collect()
+    }
+
     /// Operations that were pended and not completed, with the rule that this breaks.
     pub(crate) fn pended_operations(&self) -> Vec<(ObjectId, &'static str)> {
         let pended = self.pended.borrow();

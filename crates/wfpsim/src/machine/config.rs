@@ -12,6 +12,10 @@ pub struct Config {
     /// Whether another thread is let run too when a call has let something go (a lock, a level, memory, a waiting thread) and
     /// returns.
     pub behind: bool,
+    /// How long a driver may hold a packet of the stack's or a pended operation; for ever if `None`.
+    pub held_too_long: Option<super::Time>,
+    /// How memory is guarded.
+    pub guards: Guards,
     /// Where Windows has freedom.
     pub freedom: Freedom,
     /// Which call fails.
@@ -43,6 +47,8 @@ impl Config {
             processors: 4,
             preempt: 30,
             behind: false,
+            held_too_long: None,
+            guards: Guards::Pages,
             freedom: Freedom::all(),
             faults: Faults::default(),
             cut_at: None,
@@ -78,6 +84,16 @@ pub enum SpecialPool {
     VerifyStart,
     /// The seed chooses for each block.
     Either,
+}
+
+/// How memory is guarded, and how much is remembered of each object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guards {
+    /// Each block has pages of its own, and any touch beside it or after its end is a fault; every object has its history.
+    Pages,
+    /// Blocks lie together, with zones between that are looked at afterwards, and nothing is remembered for reports. Many
+    /// times faster, and blind to reads of what is gone: for runs by the thousand that are made again if anything is odd.
+    Zones,
 }
 
 /// How often, in percent, each thing happens that Windows may do and a driver must stand.
@@ -158,12 +174,14 @@ impl Freedom {
 }
 
 /// Which fallible calls fail.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
     /// Fails the k-th fallible call, counted from 1 over all fallible functions, or over those named below.
     pub fail_call: Option<u64>,
     /// How many calls fail from the k-th on; 0 reads as 1.
     pub count: u64,
+    /// Another call that fails, counted in the same way.
+    pub second: Option<u64>,
     /// If not empty, only these functions count.
     pub functions: Vec<&'static str>,
 }

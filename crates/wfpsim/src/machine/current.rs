@@ -22,6 +22,12 @@ pub(super) fn enter<R>(kernel: &Kernel, f: impl FnOnce() -> R) -> R {
     f()
 }
 
+/// The machine that runs on this host thread, if one does.
+pub(crate) fn running<'a>() -> Option<&'a Kernel> {
+    // SAFETY: as for `kernel`.
+    unsafe { CURRENT.get().as_ref() }
+}
+
 /// The machine whose coroutine runs on this host thread.
 ///
 /// # Panics

@@ -6,6 +6,7 @@ pub(crate) mod current;
 mod random;
 mod scheduler;
 mod thread;
+mod watch;
 
 use std::cell::Cell;
 use std::cell::RefCell;
@@ -15,6 +16,7 @@ pub use choice::Choices;
 pub use config::Config;
 pub use config::Faults;
 pub use config::Freedom;
+pub use config::Guards;
 pub use config::SpecialPool;
 pub use random::Random;
 pub use scheduler::Stop;
@@ -75,6 +77,8 @@ pub struct Kernel {
     next_thread: Cell<u32>,
     violations: RefCell<Vec<Violation>>,
     crashed: Cell<bool>,
+    tells_stacks: Cell<bool>,
+    watch: watch::Watch,
     driver_turns: Cell<u64>,
     fallible_calls: Cell<u64>,
     kernel_calls: Cell<u64>,
@@ -96,9 +100,12 @@ impl Machine {
         crate::memory::install_fault_handler();
         let kernel = Box::new(Kernel {
             random: Choices::new(config.seed),
+            arena: match config.guards {
+                Guards::Pages => Arena::new(),
+                Guards::Zones => Arena::compact(),
+            },
+            ledger: Ledger::new(config.guards == Guards::Pages),
             config,
-            arena: Arena::new(),
-            ledger: Ledger::default(),
             nt: Default::default(),
             ndis: Default::default(),
             fwp: Default::default(),
@@ -115,6 +122,8 @@ impl Machine {
             next_thread: Cell::new(1),
             violations: RefCell::new(Vec::new()),
             crashed: Cell::new(false),
+            tells_stacks: Cell::new(true),
+            watch: Default::default(),
             driver_turns: Cell::new(0),
             fallible_calls: Cell::new(0),
             kernel_calls: Cell::new(0),
@@ -128,6 +137,11 @@ impl Machine {
     /// `traced`.
     pub fn steer(&self, strategy: Box<dyn choice::Strategy>, traced: bool) {
         self.kernel.random.steer(strategy, traced);
+    }
+
+    /// Whether violations tell the stack of who did it, which takes far longer than most runs. They do unless told otherwise.
+    pub fn tell_stacks(&self, tell: bool) {
+        self.kernel.tells_stacks.set(tell);
     }
 
     /// The kernel's side.
@@ -195,7 +209,9 @@ impl Kernel {
 
     /// The current interrupt request level.
     pub fn irql(&self) -> u8 {
-        self.running_thread()
+        let running = self.running.borrow();
+        running
+            .as_ref()
             .map_or(irql::PASSIVE, |thread| thread.irql.get())
     }
 
@@ -214,7 +230,9 @@ impl Kernel {
     ) -> ThreadId {
         let id = ThreadId(self.next_thread.get());
         self.next_thread.set(id.0 + 1);
-        let thread = Thread::new(id, name.into(), irql, Box::new(body));
+        let name = name.into();
+        self.random.begins(id, &name);
+        let thread = Thread::new(id, name, irql, Box::new(body));
         self.threads.borrow_mut().push(Rc::new(thread));
         id
     }
@@ -292,6 +310,16 @@ impl Kernel {
         self.crashed.get()
     }
 
+    /// How many threads were begun.
+    pub(crate) fn threads_begun(&self) -> u32 {
+        self.next_thread.get() - 1
+    }
+
+    /// Whether violations tell the stack of who did it.
+    pub(crate) fn tells_stacks(&self) -> bool {
+        self.tells_stacks.get()
+    }
+
     /// How many kernel functions were called.
     pub fn kernel_calls(&self) -> u64 {
         self.kernel_calls.get()
@@ -310,9 +338,10 @@ impl Kernel {
         }
         let call = self.fallible_calls.get() + 1;
         self.fallible_calls.set(call);
-        faults
+        let first = faults
             .fail_call
-            .is_some_and(|first| (first..first + faults.count.max(1)).contains(&call))
+            .is_some_and(|first| (first..first + faults.count.max(1)).contains(&call));
+        first || faults.second == Some(call)
     }
 
     /// Brings the machine down with `violation`. The running thread never goes on.

@@ -6,6 +6,7 @@
 use std::cell::Cell;
 
 /// A stream of numbers that one seed decides.
+#[derive(Debug)]
 pub struct Random(Cell<u64>);
 
 impl Random {

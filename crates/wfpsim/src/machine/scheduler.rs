@@ -27,6 +27,8 @@ const UNLOAD_CALLS: u64 = 100_000;
 const UNLOAD_TIME: Time = 600 * 10_000_000;
 /// The rule of a wait that never ends, where there is none that says more: unload's own.
 const NOTHING_GOES_ON: &str = "C-50";
+/// After how many calls others have a turn on a machine whose threads are never stopped.
+const POLLS: u64 = 1 << 20;
 
 /// Why a machine stopped running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,9 +96,9 @@ impl Machine {
                 .next_deadline()
                 .filter(|&deadline| deadline <= time)
             {
-                Some(deadline) => self.kernel.clock.set(deadline.max(self.kernel.now())),
+                Some(deadline) => self.kernel.let_time_pass(deadline),
                 None => {
-                    self.kernel.clock.set(time.max(self.kernel.now()));
+                    self.kernel.let_time_pass(time);
                     return Stop::Idle;
                 }
             }
@@ -105,6 +107,7 @@ impl Machine {
 
     /// Runs until thread `id` has ended, letting time pass where everything waits for it.
     pub fn run_until_ended(&self, id: ThreadId) -> Stop {
+        self.kernel.begins_to_wait();
         loop {
             if self.run() == Stop::Crashed {
                 return Stop::Crashed;
@@ -114,7 +117,8 @@ impl Machine {
             }
             match self.kernel.next_deadline() {
                 Some(deadline) if self.kernel.unloads_for_ever(deadline) => return Stop::Hung,
-                Some(deadline) => self.kernel.clock.set(deadline.max(self.kernel.now())),
+                Some(_) if self.kernel.waits_in_vain(id) => return Stop::Hung,
+                Some(deadline) => self.kernel.let_time_pass(deadline),
                 None => {
                     let rule = self.kernel.rule_of_wait(id);
                     self.kernel
@@ -176,7 +180,9 @@ impl Kernel {
         if self.unloading.get().is_some() {
             self.count_unloading();
         }
-        if self.random.preempts(self.config.preempt) {
+        // Where nobody is ever stopped, whoever polls would keep the host for ever.
+        let polls = self.config.preempt == 0 && self.kernel_calls.get().is_multiple_of(POLLS);
+        if polls || self.random.preempts(self.config.preempt) {
             self.pause();
         }
         if self.random.is_steered() {
@@ -253,7 +259,13 @@ impl Kernel {
         deadline: Option<Time>,
         ready: impl Fn(&Kernel) -> bool + Clone + 'static,
     ) -> Woken {
-        self.block_under(NOTHING_GOES_ON, what, deadline, ready)
+        self.block_for(
+            crate::explore::EVERYTHING,
+            NOTHING_GOES_ON,
+            what,
+            deadline,
+            ready,
+        )
     }
 
     /// The same, where it breaks a rule of its own if it never ends.
@@ -264,7 +276,33 @@ impl Kernel {
         deadline: Option<Time>,
         ready: impl Fn(&Kernel) -> bool + Clone + 'static,
     ) -> Woken {
+        self.block_for(crate::explore::EVERYTHING, rule, what, deadline, ready)
+    }
+
+    /// The same where all that decides is the state of one object.
+    pub(crate) fn block_on(
+        &self,
+        object: usize,
+        what: String,
+        deadline: Option<Time>,
+        ready: impl Fn(&Kernel) -> bool + Clone + 'static,
+    ) -> Woken {
+        self.block_for(object, NOTHING_GOES_ON, what, deadline, ready)
+    }
+
+    fn block_for(
+        &self,
+        object: usize,
+        rule: &'static str,
+        what: String,
+        deadline: Option<Time>,
+        ready: impl Fn(&Kernel) -> bool + Clone + 'static,
+    ) -> Woken {
+        let mut waited = false;
         loop {
+            if std::mem::replace(&mut waited, true) {
+                self.random.touches(object);
+            }
             if ready(self) {
                 return Woken::Ready;
             }
@@ -336,6 +374,7 @@ impl Kernel {
         let Some(thread) = self.choose() else {
             return false;
         };
+        self.watch_turn(&thread);
         thread.wait.borrow_mut().take();
         if thread.processor.get().is_none() {
             let processor = self.free_processors(thread.affinity.get()).next();
@@ -352,29 +391,41 @@ impl Kernel {
     fn choose(&self) -> Option<Rc<Thread>> {
         let threads = self.threads.borrow();
         let processor_free = self.free_processors(None).next().is_some();
-        let ready = |thread: &&Rc<Thread>| {
-            (thread.processor.get().is_some()
+        let can_run = |thread: &Thread| {
+            thread.processor.get().is_some()
                 || match thread.affinity.get() {
                     None => processor_free,
                     only => self.free_processors(only).next().is_some(),
-                })
-                && thread.wait.borrow().as_ref().is_none_or(|wait| {
-                    (wait.ready)(self)
-                        || wait.deadline.is_some_and(|deadline| deadline <= self.now())
-                })
+                }
         };
+        let now = self.now();
         let mut ids = self.ready.borrow_mut();
         ids.clear();
-        ids.extend(threads.iter().filter(ready).map(|thread| thread.id));
+        self.random.aside(|| {
+            for thread in threads.iter() {
+                if !can_run(thread) {
+                    continue;
+                }
+                let wait = thread.wait.borrow();
+                let ready = wait.as_ref().is_none_or(|wait| {
+                    (wait.ready)(self) || wait.deadline.is_some_and(|deadline| deadline <= now)
+                });
+                if ready {
+                    ids.push(thread.id);
+                }
+            }
+        });
         if ids.is_empty() {
             return None;
         }
         let picked = ids[self.random.thread(&ids)];
-        threads.iter().find(|thread| thread.id == picked).cloned()
+        // Threads stand in the order in which they were begun.
+        let index = threads.binary_search_by_key(&picked, |thread| thread.id);
+        index.ok().map(|index| Rc::clone(&threads[index]))
     }
 
     /// The processors that no thread holds, the lowest first; of one only, if there is just one that will do.
-    fn free_processors(&self, only: Option<u8>) -> impl Iterator<Item = u8> + use<> {
+    pub(super) fn free_processors(&self, only: Option<u8>) -> impl Iterator<Item = u8> + use<> {
         let threads = self.threads.borrow();
         let held = threads
             .iter()
@@ -456,6 +507,8 @@ impl Kernel {
 
     fn end(&self, thread: &Rc<Thread>) {
         thread.ended.set(true);
+        self.random.touches(thread.id.object());
+        self.got_on();
         self.threads
             .borrow_mut()
             .retain(|other| !Rc::ptr_eq(other, thread));

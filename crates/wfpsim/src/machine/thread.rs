@@ -42,6 +42,13 @@ pub(super) fn keep_stack(stack: DefaultStack) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ThreadId(pub u32);
 
+impl ThreadId {
+    /// Stands for the thread where a step says what it concerns.
+    pub(crate) fn object(self) -> usize {
+        1 << 54 | self.0 as usize
+    }
+}
+
 /// The interrupt request levels that a driver meets.
 pub mod irql {
     /// Threads.
@@ -109,6 +116,11 @@ pub struct Thread {
     pub(crate) flow_delete_depth: Cell<u32>,
     /// Whether it is a program's, in a call to the kernel.
     pub(crate) of_program: Cell<bool>,
+    /// When it last had a turn, and for how many looks it has been ready without a processor.
+    pub(super) last_turn: Cell<u64>,
+    pub(super) starved: Cell<u32>,
+    /// What it did last, as a number that stands for all that led there.
+    pub(crate) order: Cell<u64>,
     pub(super) wait: RefCell<Option<Wait>>,
     pub(super) coroutine: RefCell<Option<Co>>,
     pub(super) yielder: Cell<*const Yielder<(), Pause>>,
@@ -147,6 +159,9 @@ impl Thread {
             of_driver: Cell::new(false),
             of_program: Cell::new(false),
             flow_delete_depth: Cell::new(0),
+            last_turn: Cell::new(0),
+            starved: Cell::new(0),
+            order: Cell::new(u64::from(id.0)),
             wait: RefCell::new(None),
             coroutine: RefCell::new(Some(coroutine)),
             yielder: Cell::new(std::ptr::null()),

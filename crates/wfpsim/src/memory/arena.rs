@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::ptr::NonNull;
 
+use super::compact::Compact;
+use super::region;
 use crate::verifier::ObjectId;
 
 /// Size of a page on every host that the simulator runs on (x86-64, and ARM64 with 4 KiB pages).
@@ -19,10 +21,10 @@ const REGION: usize = 1 << 30;
 const WALK: usize = 1 << 26;
 
 /// What fresh memory holds where the kernel promises nothing: a value that reads as nonsense everywhere.
-const UNINITIALISED: u8 = 0xA5;
+pub(super) const UNINITIALISED: u8 = 0xA5;
 
 /// What stands before and behind a block inside its own pages; checked when the block is freed.
-const SLACK: u8 = 0x5A;
+pub(super) const SLACK: u8 = 0x5A;
 
 /// What a page of nothing but [`SLACK`] looks like.
 static CLEAN: [u8; PAGE] = [SLACK; PAGE];
@@ -100,10 +102,12 @@ pub struct Block {
     pub state: BlockState,
     /// The object whose history tells of it.
     pub object: ObjectId,
-    /// First page.
-    slot: usize,
-    /// Bytes of pages, the guard page included.
-    span: usize,
+    /// First page; or where the zone before it begins.
+    pub(super) slot: usize,
+    /// Bytes of pages, the guard page included; or of the block and the zone before it.
+    pub(super) span: usize,
+    /// Bytes at the end of those that cannot be touched.
+    pub(super) guard: usize,
 }
 
 impl Block {
@@ -129,6 +133,8 @@ pub struct Arena {
     paged: RefCell<BTreeSet<usize>>,
     /// Whether paged pool is there.
     paged_in: Cell<bool>,
+    /// Blocks without pages of their own, if the machine is to have those.
+    compact: Option<Compact>,
 }
 
 thread_local! {
@@ -142,28 +148,25 @@ impl Arena {
         SPARE.take().unwrap_or_else(Self::reserve)
     }
 
+    /// Blocks without pages of their own: little is seen of what is only read where it must not be.
+    pub(crate) fn compact() -> Self {
+        let mut arena = Self::over(NonNull::dangling());
+        arena.compact = Some(Compact::new());
+        arena
+    }
+
+    /// Of blocks without pages: whether something was written beside one, or to a freed one.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.compact.as_ref().is_some_and(Compact::is_damaged)
+    }
+
     /// Reserves a region.
     ///
     /// # Panics
     ///
     /// If the host refuses a gibibyte of address space.
     fn reserve() -> Self {
-        // SAFETY: an anonymous private mapping at an address of the host's choice touches no memory of ours.
-        let base = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                REGION,
-                libc::PROT_NONE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-                -1,
-                0,
-            )
-        };
-        assert!(
-            base != libc::MAP_FAILED,
-            "the host refused to reserve {REGION} bytes of address space"
-        );
-        Self::over(NonNull::new(base.cast()).expect("mmap gives no null mapping"))
+        Self::over(region::reserve(REGION, libc::PROT_NONE))
     }
 
     /// An arena over a region that nobody uses and nobody can touch.
@@ -177,6 +180,7 @@ impl Arena {
             used: Cell::new(0),
             paged: RefCell::default(),
             paged_in: Cell::new(true),
+            compact: None,
         }
     }
 
@@ -209,6 +213,9 @@ impl Arena {
         object: ObjectId,
         zeroed: bool,
     ) -> NonNull<u8> {
+        if let Some(compact) = &self.compact {
+            return compact.allocate(size, purpose, object, zeroed);
+        }
         let body = size.max(1).next_multiple_of(PAGE);
         let span = body + PAGE;
         let slot = self.take_slot(span);
@@ -245,6 +252,7 @@ impl Arena {
                 object,
                 slot,
                 span,
+                guard: PAGE,
             },
         );
         if matches!(purpose, Purpose::PagedPool(_)) {
@@ -257,6 +265,9 @@ impl Arena {
 
     /// Makes a live block untouchable. The caller has looked it up and knows that it is live.
     pub fn free(&self, block: &Block) {
+        if let Some(compact) = &self.compact {
+            return compact.free(block);
+        }
         self.paged.borrow_mut().remove(&block.slot);
         self.protect(block.slot, block.span - PAGE, libc::PROT_NONE);
         if let Some(entry) = self.blocks.borrow_mut().get_mut(&block.slot) {
@@ -284,6 +295,9 @@ impl Arena {
 
     /// Makes a live block touchable or not; what is in it stays.
     pub(crate) fn set_touchable(&self, block: &Block, touchable: bool) {
+        if self.compact.is_some() {
+            return;
+        }
         let protection = if touchable {
             libc::PROT_READ | libc::PROT_WRITE
         } else {
@@ -294,6 +308,9 @@ impl Arena {
 
     /// Watches a live block until [`Arena::end_watch`].
     pub(crate) fn begin_watch(&self, block: &Block) {
+        if self.compact.is_some() {
+            return;
+        }
         super::watch::begin(block.slot, block.span - PAGE);
     }
 
@@ -304,6 +321,9 @@ impl Arena {
 
     /// The block, alive or freed, whose pages (guard page included) hold `address`.
     pub fn find(&self, address: usize) -> Option<Block> {
+        if let Some(compact) = &self.compact {
+            return compact.find(address);
+        }
         let blocks = self.blocks.borrow();
         let (_, block) = blocks.range(..=address).next_back()?;
         (address < block.slot + block.span).then_some(*block)
@@ -316,6 +336,9 @@ impl Arena {
 
     /// The block that an address outside every block was most likely meant for: the one that is nearest.
     pub fn nearest(&self, address: usize) -> Option<Block> {
+        if let Some(compact) = &self.compact {
+            return compact.find(address);
+        }
         let blocks = self.blocks.borrow();
         let before = blocks.range(..=address).next_back();
         let before = before
@@ -342,11 +365,17 @@ impl Arena {
 
     /// Whether an address lies in the region.
     pub fn contains(&self, address: usize) -> bool {
+        if let Some(compact) = &self.compact {
+            return compact.contains(address);
+        }
         (address.wrapping_sub(self.base.as_ptr() as usize)) < REGION
     }
 
     /// The blocks that are alive, by address.
     pub fn live_blocks(&self) -> Vec<Block> {
+        if let Some(compact) = &self.compact {
+            return compact.live_blocks();
+        }
         self.blocks
             .borrow()
             .values()
@@ -357,7 +386,9 @@ impl Arena {
 
     /// How many blocks are alive.
     pub fn live(&self) -> usize {
-        self.live.get()
+        self.compact
+            .as_ref()
+            .map_or_else(|| self.live.get(), Compact::live)
     }
 
     /// Finds room for `span` bytes, walking round the region and forgetting the blocks freed longest ago.
@@ -423,6 +454,9 @@ impl Default for Arena {
 impl Drop for Arena {
     /// Keeps the region for the next machine of this host thread: reserving one is dear when machines live for a millisecond.
     fn drop(&mut self) {
+        if self.compact.is_some() {
+            return;
+        }
         super::watch::forget();
         let used = self.used.get();
         if used > 0 {
@@ -440,14 +474,14 @@ impl Drop for Arena {
         });
         if kept != Ok(true) {
             // SAFETY: the region was mapped by `reserve` with this length, and the machine that used it is gone.
-            unsafe { libc::munmap(self.base.as_ptr().cast(), REGION) };
+            unsafe { region::release(self.base, REGION) };
         }
     }
 }
 
 /// Looks for bytes written outside the block but inside its pages. Returns the address of the first such byte.
 pub(crate) fn damage_at_free(block: &Block) -> Option<usize> {
-    let end = block.slot + block.span - PAGE;
+    let end = block.slot + block.span - block.guard;
     let behind = block.start + block.size;
     // SAFETY: a live block's pages are readable; both ranges lie inside them, and nobody writes meanwhile.
     let (before, after) = unsafe {

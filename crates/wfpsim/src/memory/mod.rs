@@ -5,7 +5,9 @@
 //! the arguments of a classify as well as to pool.
 
 mod arena;
+mod compact;
 mod fault;
+mod region;
 mod watch;
 
 pub use arena::Arena;

@@ -83,6 +83,8 @@ pub(crate) struct List {
     pub taken_late: bool,
     /// Whether the adapter put it together of several datagrams (URO, A-10).
     pub coalesced: bool,
+    /// Since when it has been referenced without a break.
+    pub held_since: Option<Time>,
     /// Clones made of it that were not freed.
     pub children: u32,
     /// Arena blocks that go with it.
@@ -121,6 +123,7 @@ impl List {
             taken_at: None,
             taken_late: false,
             coalesced: false,
+            held_since: None,
             children: 0,
             blocks: Vec::new(),
             shifts: Vec::new(),
@@ -236,6 +239,14 @@ impl super::State {
             .borrow_mut()
             .get_mut(&(list as usize))
             .map(change)
+    }
+
+    /// The lists that are referenced, and since when.
+    pub(crate) fn held_since(&self) -> Vec<(ObjectId, Time)> {
+        let lists = self.lists.borrow();
+        let held = lists.values().filter(|list| list.references > 0);
+        held.filter_map(|list| Some((list.ledger, list.held_since?)))
+            .collect()
     }
 
     /// Every list that something of the driver's still keeps alive: references, clones.
@@ -381,9 +392,11 @@ pub(crate) fn clone_list(
     kernel: &Kernel,
     original: *mut NET_BUFFER_LIST,
 ) -> NonNull<NET_BUFFER_LIST> {
-    let ledger = kernel
-        .ledger
-        .begin(format!("clone of NET_BUFFER_LIST {original:p}"));
+    let ledger = kernel.ledger.begin(
+        kernel
+            .ledger
+            .told(|| format!("clone of NET_BUFFER_LIST {original:p}")),
+    );
     let buffers = net_buffers(original);
     let stretches: Vec<(Vec<Stretch>, u32)> =
         buffers.iter().map(|&buffer| stretches(buffer)).collect();
@@ -441,7 +454,12 @@ pub(crate) fn clone_list(
             .of_clone(kernel.now(), begins_at.filter(|_| in_place));
     }
     if let Some(ledger) = kernel.ndis.with(original, |list| list.ledger) {
-        kernel.note(ledger, format!("cloned as {:p}", clone.as_ptr()));
+        kernel.note(
+            ledger,
+            kernel
+                .ledger
+                .told(|| format!("cloned as {:p}", clone.as_ptr())),
+        );
     }
     kernel.note(ledger, "made");
     kernel

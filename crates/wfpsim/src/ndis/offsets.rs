@@ -177,7 +177,12 @@ pub(super) fn driver_retreat(
     } else {
         ""
     };
-    kernel.note(ledger, format!("retreated by {delta} bytes{how}"));
+    kernel.note(
+        ledger,
+        kernel
+            .ledger
+            .told(|| format!("retreated by {delta} bytes{how}")),
+    );
     status::SUCCESS
 }
 
@@ -286,7 +291,10 @@ pub(super) fn driver_advance(
         kernel.bug_check(violation.about(kernel, ledger));
     }
     advance(kernel, buffer, delta, shift.and_then(|shift| shift.added));
-    kernel.note(ledger, format!("advanced by {delta} bytes"));
+    kernel.note(
+        ledger,
+        kernel.ledger.told(|| format!("advanced by {delta} bytes")),
+    );
 }
 
 /// Once its classify is over, an original is the driver's for as long as it has a reference; a clone that keeps it alive does not

@@ -155,8 +155,9 @@ pub(super) fn wait(
         .get(&address)
         .map(|object| object.thread)
     {
-        return wait_until(
+        return wait_until_on(
             kernel,
+            thread.object(),
             format!("the end of thread {}", thread.0),
             end,
             move |kernel| !kernel.is_alive(thread),
@@ -173,7 +174,13 @@ pub(super) fn wait(
         // SAFETY: not followed if the block it lies in is gone; then the waiter wakes and faults itself.
         !kernel.is_readable(address) || unsafe { (*(address as *const KEvent)).signal_state } != 0
     };
-    let result = wait_until(kernel, format!("event {address:#x}"), end, signalled);
+    let result = wait_until_on(
+        kernel,
+        address,
+        kernel.ledger.told(|| format!("event {address:#x}")),
+        end,
+        signalled,
+    );
     // SAFETY: the driver's pointer; a bad one faults and is reported.
     if result == status::SUCCESS && SYNCHRONIZATION.contains(&unsafe { (*event).kind }) {
         // SAFETY: as above.
@@ -182,9 +189,10 @@ pub(super) fn wait(
     result
 }
 
-/// Waits for `ready`; the status is the kernel's.
-pub(super) fn wait_until(
+/// Waits for `ready`, which the state of one object decides; the status is the kernel's.
+pub(super) fn wait_until_on(
     kernel: &Kernel,
+    object: usize,
     what: String,
     deadline: Result<Option<Time>, ()>,
     ready: impl Fn(&Kernel) -> bool + Clone + 'static,
@@ -192,7 +200,7 @@ pub(super) fn wait_until(
     match deadline {
         Err(()) if ready(kernel) => status::SUCCESS,
         Err(()) => status::TIMEOUT,
-        Ok(deadline) => match block(kernel, what, deadline, ready) {
+        Ok(deadline) => match block(kernel, object, what, deadline, ready) {
             Woken::Ready => status::SUCCESS,
             Woken::TimedOut => status::TIMEOUT,
         },
@@ -202,6 +210,7 @@ pub(super) fn wait_until(
 /// Blocks, but not a work item for long (C-05).
 fn block(
     kernel: &Kernel,
+    object: usize,
     what: String,
     deadline: Option<Time>,
     ready: impl Fn(&Kernel) -> bool + Clone + 'static,
@@ -209,10 +218,10 @@ fn block(
     let limit =
         work_item::limit(kernel).filter(|limit| deadline.is_none_or(|deadline| deadline > *limit));
     let Some(limit) = limit else {
-        return kernel.block(what, deadline, ready);
+        return kernel.block_on(object, what, deadline, ready);
     };
     let told = what.clone();
-    match kernel.block(what, Some(limit), ready) {
+    match kernel.block_on(object, what, Some(limit), ready) {
         Woken::Ready => Woken::Ready,
         Woken::TimedOut => work_item::waited_too_long(kernel, &told),
     }
@@ -221,7 +230,13 @@ fn block(
 pub(super) fn delay(kernel: &Kernel, _mode: i8, _alertable: u8, interval: *const i64) -> NtStatus {
     match deadline(kernel, interval) {
         Ok(Some(end)) => {
-            block(kernel, "time to pass".to_owned(), Some(end), |_| false);
+            block(
+                kernel,
+                crate::explore::EVERYTHING,
+                "time to pass".to_owned(),
+                Some(end),
+                |_| false,
+            );
         }
         _ => kernel.pause(),
     }

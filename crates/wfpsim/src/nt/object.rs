@@ -289,8 +289,9 @@ pub(super) fn wait_for_handle(
         return status::INVALID_HANDLE;
     };
     let deadline = event::deadline(kernel, timeout);
-    event::wait_until(
+    event::wait_until_on(
         kernel,
+        thread.object(),
         format!("the end of thread {}", thread.0),
         deadline,
         move |kernel| !kernel.is_alive(thread),

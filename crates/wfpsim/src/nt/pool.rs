@@ -111,10 +111,11 @@ fn allocate_for(
         return std::ptr::null_mut();
     }
     let tag = tag.to_le_bytes();
-    let object = kernel.ledger.begin(format!(
-        "pool block of {size} bytes, tag '{}'",
-        tag.escape_ascii()
-    ));
+    let object = kernel.ledger.begin(
+        kernel
+            .ledger
+            .told(|| format!("pool block of {size} bytes, tag '{}'", tag.escape_ascii())),
+    );
     let block = kernel.arena.allocate_at(
         edge(kernel, object),
         size,

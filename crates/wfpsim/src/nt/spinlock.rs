@@ -179,7 +179,7 @@ pub(super) fn acquire_as(kernel: &Kernel, lock: *mut usize, how: Acquisition) ->
                 !kernel.is_readable(address)
                     || unsafe { (address as *const usize).read_volatile() } == 0
             };
-            kernel.block(format!("spin lock {address:#x}"), None, free);
+            kernel.block_on(address, format!("spin lock {address:#x}"), None, free);
         }
     }
     let word = match how.family {

@@ -5,6 +5,9 @@ use crate::machine::Time;
 use crate::verifier::Violation;
 use crate::verifier::code;
 
+/// Stands for packet 0 where a step says what it concerns.
+const PACKETS: usize = 1 << 56;
+
 /// Which way a packet was going when it was given to the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -135,6 +138,8 @@ impl Kernel {
         number: u64,
         change: impl FnOnce(&mut Packet) -> R,
     ) -> Option<R> {
+        self.random.touches(PACKETS + number as usize);
+        self.got_on();
         self.stack.packets.borrow_mut().get_mut(&number).map(change)
     }
 

@@ -19,13 +19,24 @@ pub(super) const UDP: u8 = 17;
 pub(super) const ICMPV6: u8 = 58;
 
 /// What makes a flow: from the host's side, ports in host order; for ICMP the echo identifier or the type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Key {
     pub protocol: u8,
     pub local: IpAddr,
     pub remote: IpAddr,
     pub local_port: u16,
     pub remote_port: u16,
+}
+
+impl Key {
+    /// Stands for the flow where a step says what it concerns.
+    pub fn object(&self) -> usize {
+        use std::hash::Hash;
+        use std::hash::Hasher;
+        let mut hasher = std::hash::DefaultHasher::new();
+        self.hash(&mut hasher);
+        hasher.finish() as usize | 1 << 63
+    }
 }
 
 /// Who began a flow.
@@ -171,6 +182,7 @@ impl super::State {
 
     /// The state of a flow.
     pub(super) fn flow_state(&self, key: &Key) -> Option<(Role, State, u64)> {
+        concerns(key, false);
         self.flows
             .borrow()
             .get(key)
@@ -186,6 +198,7 @@ impl super::State {
     }
 
     pub(super) fn set_flow(&self, key: Key, role: Role, state: State) -> u64 {
+        concerns(&key, true);
         let mut flows = self.flows.borrow_mut();
         let (endpoint, established) = flows.get(&key).map_or_else(
             || (self.new_endpoint(), false),
@@ -204,6 +217,7 @@ impl super::State {
     }
 
     pub(super) fn remove_flow(&self, key: &Key) {
+        concerns(key, true);
         self.flows.borrow_mut().remove(key);
     }
 
@@ -214,6 +228,15 @@ impl super::State {
                 flow.state = State::Reauthorize(reason);
             }
         }
+    }
+}
+
+/// Tells that the running step, if one runs, concerns a flow.
+fn concerns(key: &Key, changes: bool) {
+    if let Some(kernel) = crate::machine::current::running()
+        && kernel.random.is_steered()
+    {
+        crate::exports::concerns(kernel, changes, key.object());
     }
 }
 
@@ -234,6 +257,7 @@ pub(super) fn adopt(kernel: &Kernel, key: Key) {
 
 /// Lets the seed change policy, so that authorized flows are authorized again.
 pub(super) fn maybe_reauthorize(kernel: &Kernel, key: &Key) {
+    concerns(key, true);
     if kernel.random.percent(kernel.config.freedom.reauthorize)
         && let Some(flow) = kernel.stack.flows.borrow_mut().get_mut(key)
         && flow.state == State::Authorized

@@ -64,6 +64,16 @@ pub struct State {
     paused: Cell<bool>,
 }
 
+/// A packet arrives from the network.
+pub(crate) fn arrive(kernel: &Kernel, received: Received) -> u64 {
+    receive::arrive(kernel, received)
+}
+
+/// Packets of one flow are sent.
+pub(crate) fn transmit(kernel: &Kernel, packets: Vec<Transmitted>) -> Vec<u64> {
+    send::transmit(kernel, packets)
+}
+
 impl Machine {
     /// A packet arrives from the network. Gives the number that it is known by.
     pub fn receive(&self, received: Received) -> u64 {

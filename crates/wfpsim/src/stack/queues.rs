@@ -19,6 +19,17 @@ pub(crate) enum Name {
     Injected(usize),
 }
 
+impl Name {
+    /// Stands for the queue where a step says what it concerns.
+    fn object(self) -> usize {
+        match self {
+            Self::Receive(key) => key.object() ^ 1 << 57,
+            Self::Send(key) => key.object() ^ 1 << 58,
+            Self::Injected(handle) => handle ^ 1 << 57,
+        }
+    }
+}
+
 /// A piece of work for a thread at PASSIVE_LEVEL.
 pub(crate) type Job = Box<dyn FnOnce(&Kernel)>;
 
@@ -32,6 +43,9 @@ pub(crate) struct Queue {
 
 /// Puts work behind what the queue has, and starts a thread for it if none runs.
 pub(crate) fn enqueue(kernel: &Kernel, name: Name, job: Job) {
+    if kernel.random.is_steered() {
+        kernel.random.touches(name.object());
+    }
     let start = {
         let mut queues = kernel.stack.queues.borrow_mut();
         let queue = queues.entry(name).or_default();
@@ -55,10 +69,16 @@ pub(crate) fn enqueue(kernel: &Kernel, name: Name, job: Job) {
 
 /// Whether nothing is queued or worked on under this name.
 pub(crate) fn is_idle(kernel: &Kernel, name: Name) -> bool {
+    if kernel.random.is_steered() {
+        kernel.random.reads(name.object());
+    }
     !kernel.stack.queues.borrow().contains_key(&name)
 }
 
 fn next(kernel: &Kernel, name: Name) -> Option<Job> {
+    if kernel.random.is_steered() {
+        kernel.random.touches(name.object());
+    }
     let mut queues = kernel.stack.queues.borrow_mut();
     let job = queues
         .get_mut(&name)

@@ -284,11 +284,13 @@ fn indicate(
     all.extend_from_slice(bytes);
     let data_start = headroom + inbound.ip_header + inbound.shape.skipped_header();
     let cuts = cuts(kernel, all.len());
-    let label = format!(
-        "NET_BUFFER_LIST of packet {} ({what}: {})",
-        inbound.packet,
-        told(&inbound.shape)
-    );
+    let label = kernel.ledger.told(|| {
+        format!(
+            "NET_BUFFER_LIST of packet {} ({what}: {})",
+            inbound.packet,
+            told(&inbound.shape)
+        )
+    });
     let spec = PacketSpec {
         packet: inbound.packet,
         bytes: all,

@@ -187,11 +187,13 @@ fn indicate(kernel: &Kernel, outbound: &Outbound) -> *mut NET_BUFFER_LIST {
                 cuts,
             }
         });
-    let label = format!(
-        "NET_BUFFER_LIST of packet {:?} (sent: {})",
-        outbound.packets,
-        receive::told(&outbound.shape)
-    );
+    let label = kernel.ledger.told(|| {
+        format!(
+            "NET_BUFFER_LIST of packet {:?} (sent: {})",
+            outbound.packets,
+            receive::told(&outbound.shape)
+        )
+    });
     ndis::build(
         kernel,
         Indication {

@@ -9,8 +9,12 @@ use std::sync::Arc;
 
 use super::stack;
 use crate::machine::Kernel;
+use crate::machine::Thread;
 use crate::machine::ThreadId;
 use crate::machine::Time;
+
+/// Stands for object 0 where a step says what it concerns.
+const LEDGER: usize = 1 << 55;
 
 /// How many dead objects are remembered. A use after free comes soon after the free.
 const DEAD_KEPT: usize = 8192;
@@ -45,18 +49,43 @@ struct Object {
 }
 
 /// All histories.
-#[derive(Default)]
 pub struct Ledger {
+    /// Whether histories are kept at all.
+    keeps: bool,
+    /// Stands for the events of each object and all that led to them, by number.
+    orders: RefCell<Vec<u64>>,
     objects: RefCell<BTreeMap<ObjectId, Object>>,
     dead: RefCell<VecDeque<ObjectId>>,
     next: Cell<u32>,
+    /// Stands for the order of all events of each object and each thread.
+    order: Cell<u64>,
 }
 
 impl Ledger {
+    /// A ledger that keeps histories, or one that only numbers objects.
+    pub(crate) fn new(keeps: bool) -> Self {
+        Self {
+            keeps,
+            orders: RefCell::default(),
+            objects: RefCell::default(),
+            dead: RefCell::default(),
+            next: Cell::new(0),
+            order: Cell::new(0),
+        }
+    }
+
+    /// Text for the ledger; none where it keeps nothing.
+    pub(crate) fn told(&self, tell: impl FnOnce() -> String) -> String {
+        if self.keeps { tell() } else { String::new() }
+    }
+
     /// Begins the history of an object.
     pub fn begin(&self, label: impl Into<String>) -> ObjectId {
         let id = ObjectId(self.next.get() + 1);
         self.next.set(id.0);
+        if !self.keeps {
+            return id;
+        }
         self.objects.borrow_mut().insert(
             id,
             Object {
@@ -70,6 +99,9 @@ impl Ledger {
 
     /// Notes that the object is gone; its history is kept for a while.
     pub fn end(&self, id: ObjectId) {
+        if !self.keeps {
+            return;
+        }
         let mut dead = self.dead.borrow_mut();
         dead.push_back(id);
         if dead.len() > DEAD_KEPT
@@ -77,6 +109,12 @@ impl Ledger {
         {
             self.objects.borrow_mut().remove(&oldest);
         }
+    }
+
+    /// A number that stands for the order in which things happened to each object and on each thread: runs in which it is the
+    /// same differ at most in the order of things that do not concern each other.
+    pub fn order(&self) -> u64 {
+        self.order.get()
     }
 
     /// How many objects are remembered, alive and dead.
@@ -120,10 +158,40 @@ impl Ledger {
     }
 }
 
+impl Ledger {
+    /// Counts an event in: what it is follows from what came before on its object and on its thread.
+    fn mix(&self, object: ObjectId, thread: Option<&Thread>, what: &str) {
+        let mut orders = self.orders.borrow_mut();
+        let index = object.0 as usize;
+        if orders.len() <= index {
+            orders.resize(index + 64, 0);
+        }
+        let before = thread.map_or(0, |thread| thread.order.get());
+        let mut order = orders[index].rotate_left(21) ^ before;
+        // Addresses in it tell nothing of the order; the words before them do.
+        for &byte in what.as_bytes().iter().take(10) {
+            order = (order ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3);
+        }
+        order = (order ^ (order >> 32)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+        orders[index] = order;
+        if let Some(thread) = thread {
+            thread.order.set(order);
+        }
+        // Added up, so that events that do not concern each other count the same in either order.
+        self.order.set(self.order.get().wrapping_add(order));
+    }
+}
+
 impl Kernel {
     /// Notes that something happened to an object, by the running thread.
     pub(crate) fn note(&self, id: ObjectId, what: impl Into<Cow<'static, str>>) {
         let thread = self.running_thread();
+        let what = what.into();
+        self.ledger.mix(id, thread.as_deref(), &what);
+        self.random.touches(LEDGER + id.0 as usize);
+        if !self.ledger.keeps {
+            return;
+        }
         let frames = if self.config.event_stacks {
             stack::capture(self).into_boxed_slice()
         } else {
@@ -136,7 +204,7 @@ impl Kernel {
                 irql: thread.as_ref().map_or(0, |thread| thread.irql.get()),
                 name: thread.as_ref().map(|thread| Arc::clone(&thread.name)),
                 thread: thread.map(|thread| (thread.id, thread.processor.get().unwrap_or(0))),
-                what: what.into(),
+                what,
                 frames,
                 stack: Vec::new(),
             },

@@ -30,6 +30,9 @@ const OUTERMOST: &str = "stack_init_trampoline";
 
 /// Captures the stack of the running thread, innermost first, without this function's own frame.
 pub(crate) fn capture(kernel: &Kernel) -> Vec<usize> {
+    if !kernel.tells_stacks() {
+        return Vec::new();
+    }
     let mut frames = Vec::new();
     let mut stack = 0;
     backtrace::trace(|frame| {
@@ -76,6 +79,9 @@ fn resolve_image(kernel: &Kernel, offsets: &[usize]) -> Vec<String> {
 /// Tells each address that symbols are known for.
 pub(crate) fn resolve(kernel: &Kernel, frames: &[usize]) -> Vec<String> {
     let mut told = Vec::new();
+    if !kernel.tells_stacks() {
+        return told;
+    }
     let mut at_end = false;
     let mut rest = frames;
     while let Some((&frame, behind)) = rest.split_first() {

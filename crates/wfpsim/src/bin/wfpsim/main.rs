@@ -2,6 +2,7 @@
 
 mod check;
 mod driver;
+mod explore;
 #[cfg(target_arch = "x86_64")]
 mod image;
 mod input;
@@ -39,6 +40,11 @@ enum Command {
     /// Of each: what is at stake, whether Windows itself would notice, and the mistake that shows that it is checked, or why it is
     /// not. Exit status: 0; 64 wrong arguments or no such rule.
     Rules(rules::Arguments),
+    /// Run a scenario under one schedule after the other, or with one call after the other failing, and show the shortest run in
+    /// which something is violated.
+    ///
+    /// Exit status: 0 nothing was violated; 2 something was; 1 a file that cannot be read; 130 interrupted; 64 wrong arguments.
+    Explore(explore::Arguments),
     /// Describe a driver image: what it is, what it needs and registers, and what memory integrity would find in it.
     ///
     /// Exit status: 0 no finding is an error; 1 the file is no image; 2 a finding is an error. Wrong arguments: 64.
@@ -70,6 +76,7 @@ fn main() -> ExitCode {
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Rules(arguments) => rules::run(&arguments),
+        Command::Explore(arguments) => explore::run(&arguments),
         #[cfg(target_arch = "x86_64")]
         Command::Image(arguments) => image::run(&arguments),
     }

@@ -8,6 +8,7 @@
 mod numbers;
 mod trace;
 
+use std::any::Any;
 use std::cell::Cell;
 use std::cell::RefCell;
 
@@ -61,7 +62,7 @@ pub struct Candidates<'a> {
 }
 
 /// Decides what is left open.
-pub trait Strategy {
+pub trait Strategy: Any {
     /// Whether another thread may run first at a point, where that usually is so in `percent` (1 to 99) of a hundred cases.
     /// If so, [`Strategy::thread`] is asked next, with the same place.
     fn preempts(&mut self, random: &Random, place: Place, percent: u8) -> bool;
@@ -75,8 +76,12 @@ pub trait Strategy {
     /// Hears what the running thread does next.
     fn step(&mut self, _thread: ThreadId, _step: &Step) {}
 
-    /// Hears of an object that the running step concerns.
-    fn touches(&mut self, _object: usize) {}
+    /// Hears of an object that the running step concerns, and whether it changes it. Changes that come to the same in either
+    /// order count as none.
+    fn touches(&mut self, _object: usize, _changes: bool) {}
+
+    /// Hears of a thread that was begun by another, or by the host (thread 0).
+    fn begins(&mut self, _thread: ThreadId, _name: &str, _parent: ThreadId) {}
 
     /// Whether the run is to be given up: what it would show is shown by another.
     fn gives_up(&self) -> bool {
@@ -99,6 +104,8 @@ pub struct Step {
 pub struct Choices {
     random: Random,
     steered: Cell<bool>,
+    /// What is looked at now concerns no step: the scheduler looks whether threads are ready.
+    muted: Cell<bool>,
     steering: RefCell<Option<Box<Steering>>>,
 }
 
@@ -141,6 +148,7 @@ impl Choices {
         Self {
             random: Random::new(seed),
             steered: Cell::new(false),
+            muted: Cell::new(false),
             steering: RefCell::new(None),
         }
     }
@@ -295,10 +303,37 @@ impl Choices {
         });
     }
 
-    /// An object that the running step concerns.
+    /// The running step changes an object.
     pub(crate) fn touches(&self, object: usize) {
+        self.concerns(object, true);
+    }
+
+    /// The running step looks at an object, or changes it in a way that comes to the same in any order.
+    pub(crate) fn reads(&self, object: usize) {
+        self.concerns(object, false);
+    }
+
+    fn concerns(&self, object: usize, changes: bool) {
+        if self.steered.get() && !self.muted.get() && object != 0 {
+            self.with(|_, steering| steering.strategy.touches(object, changes));
+        }
+    }
+
+    /// Looks at something without that concerning the running step.
+    pub(super) fn aside<R>(&self, look: impl FnOnce() -> R) -> R {
+        let before = self.muted.replace(true);
+        let result = look();
+        self.muted.set(before);
+        result
+    }
+
+    /// A thread was begun.
+    pub(super) fn begins(&self, thread: ThreadId, name: &str) {
         if self.steered.get() {
-            self.with(|_, steering| steering.strategy.touches(object));
+            self.with(|_, steering| {
+                let parent = steering.thread;
+                steering.strategy.begins(thread, name, parent);
+            });
         }
     }
 

@@ -73,7 +73,14 @@ pub(super) fn labels(code: u32, parameters: &[u64; 4], rule: &str) -> [&'static 
                 "",
             ];
         }
-        code::WFPSIM_HANG => return ["what is waited for", "", "", ""],
+        code::WFPSIM_HANG => {
+            return [
+                "what is waited for",
+                "0 nothing can go on, 2 livelock, 3 starvation, 4 only time passes",
+                "",
+                "",
+            ];
+        }
         code::WFPSIM_CONTRACT_VIOLATION => {
             let known = CONTRACT.iter().find(|(known, _)| *known == rule);
             return known.map_or(["", "", "", ""], |(_, labels)| *labels);

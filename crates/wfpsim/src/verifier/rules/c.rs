@@ -121,6 +121,8 @@ pub(super) const RULES: &[Rule] = &[
                 "C-50-handle-first",
                 "portmaster-1908",
                 "E-3",
+                "C-50-lost-wake-up",
+                "C-50-events-crosswise",
             ],
         },
         meaning: "Each step keeps a later one from waiting for ever or from leaving something behind. A queue that is drained before the \

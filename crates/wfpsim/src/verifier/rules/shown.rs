@@ -131,6 +131,8 @@ pub(super) const C_61: &[&str] = &[
     "C-61-reads-beyond-input",
     "E-3-block",
     "E-2",
+    "C-61-walks-unlocked",
+    "C-61-touched-after-release",
 ];
 
 pub(super) const C_62: &[&str] = &[
@@ -158,6 +160,7 @@ pub(super) const C_63: &[&str] = &[
     "C-63-paged-at-dispatch",
     "C-63-list-entry-removed-twice",
     "C-63-list-entry-overwritten",
+    "C-63-checked-then-freed",
 ];
 
 pub(super) const C_1: &[&str] = &[

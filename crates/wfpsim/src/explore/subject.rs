@@ -1,0 +1,17 @@
+//! What is run over and over.
+
+use crate::Config;
+use crate::Machine;
+
+/// A story that a machine can be put through again and again, each time under another schedule.
+pub trait Subject {
+    /// Its name, which a token carries.
+    fn name(&self) -> String;
+
+    /// The machine that it wants, for a seed.
+    fn config(&self, seed: u64) -> Config;
+
+    /// Puts the machine, which was just made from [`Subject::config`] or something like it, through the story: loads the
+    /// driver, has it work, unloads it. What was wrong are the machine's violations.
+    fn run(&self, machine: &Machine);
+}

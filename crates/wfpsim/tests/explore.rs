@@ -1,0 +1,200 @@
+//! Schedules explored: races found, made short and shown again, everything covered where that can be, and machines that do not
+//! get on told from those that do.
+#![allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "these threads do on purpose what nobody could argue for"
+)]
+
+mod races;
+
+use std::collections::BTreeSet;
+
+use races::Story;
+use races::Told;
+use wfpsim::Machine;
+use wfpsim::driver::tollgate;
+use wfpsim::explore;
+use wfpsim::explore::Ended;
+use wfpsim::explore::Failing;
+use wfpsim::explore::Finding;
+use wfpsim::explore::Method;
+use wfpsim::explore::Plan;
+use wfpsim::explore::Setup;
+use wfpsim::explore::Subject;
+use wfpsim::explore::Token;
+use wfpsim::machine::choice::Numbers;
+use wfpsim::machine::choice::Replay;
+
+fn plan(method: Method, schedules: u64) -> Plan {
+    let exhaustive = matches!(method, Method::Exhaustive | Method::Brute);
+    let mut setup = Setup::new(1);
+    setup.free = !exhaustive;
+    setup.processors = exhaustive.then_some(8);
+    Plan {
+        setup,
+        method,
+        schedules,
+        time: None,
+        all: false,
+    }
+}
+
+fn explore(subject: &dyn Subject, method: Method, schedules: u64) -> explore::Report {
+    explore::explore(subject, &plan(method, schedules), &mut |_| true)
+}
+
+const METHODS: [Method; 3] = [Method::Random, Method::Pct { depth: 3 }, Method::Exhaustive];
+
+/// What a finding says without addresses, which are the host's.
+fn said(finding: &Finding) -> Vec<(u32, &'static str, String)> {
+    let told = finding.violations.iter();
+    told.map(|violation| (violation.code, violation.rule, violation.thread.clone()))
+        .collect()
+}
+
+#[test]
+fn a_lost_wake_up_is_found_made_short_and_shown_again_by_every_strategy() {
+    for method in METHODS {
+        let story = Story::new(races::lost_wake_up);
+        let report = explore(&story, method, 10_000);
+        let [finding] = &report.findings[..] else {
+            panic!("{method:?}: {report:?}");
+        };
+        assert_eq!(finding.violations[0].name(), "WFPSIM_HANG", "{finding}");
+        assert!(finding.repeats, "{finding}");
+        assert!(finding.timeline.calls() <= 30, "{finding}");
+        // Stopped once between looking and clearing, and perhaps once to begin with the other thread.
+        assert!(finding.choices.1 <= 3, "{finding}");
+        let token = Token::parse(&finding.token.to_string()).expect("a token of ours");
+        for _ in 0..3 {
+            let again = explore::replay(&story, &token).expect("the same again");
+            assert_eq!(said(&again), said(finding));
+            assert_eq!(again.timeline, finding.timeline);
+        }
+    }
+}
+
+#[test]
+fn the_same_with_the_event_cleared_before_looking_is_clean_on_every_schedule() {
+    let story = Story::new(races::no_lost_wake_up);
+    let report = explore(&story, Method::Exhaustive, 100_000);
+    assert_eq!(report.ended, Ended::Covered, "{report:?}");
+    assert!(report.findings.is_empty(), "{report:?}");
+}
+
+#[test]
+fn the_reduction_shows_every_result_that_brute_force_does_in_fewer_runs() {
+    let [all, reduced] = [Method::Brute, Method::Exhaustive].map(|method| {
+        let story = Story::new(races::two_locks);
+        let report = explore(&story, method, 1_000_000);
+        assert_eq!(report.ended, Ended::Covered, "{method:?}: {report:?}");
+        assert!(report.findings.is_empty(), "{report:?}");
+        (story.results(), report.progress.schedules)
+    });
+    // Of the four combinations of two orders at each lock one would need a circle.
+    assert_eq!(all.0.len(), 3, "{all:?}");
+    assert_eq!(reduced.0, all.0);
+    assert!(
+        reduced.1 * 10 < all.1,
+        "{} runs instead of {}",
+        reduced.1,
+        all.1
+    );
+}
+
+#[test]
+fn what_is_written_to_after_its_lock_let_it_go_is_found_and_told_as_with_every_guard() {
+    let story = Story::new(races::touched_after_release);
+    let report = explore(&story, Method::Random, 10_000);
+    let [finding] = &report.findings[..] else {
+        panic!("{report:?}");
+    };
+    assert_eq!(
+        finding.violations[0].name(),
+        "PAGE_FAULT_IN_FREED_SPECIAL_POOL",
+        "{finding}"
+    );
+    assert!(!finding.violations[0].history.is_empty(), "{finding}");
+    assert!(report.progress.again >= 1, "the run without guards was odd");
+}
+
+#[test]
+fn threads_that_only_let_each_other_run_are_a_livelock() {
+    let told = Told::of(races::livelock);
+    assert!(told.summary.contains("livelock"), "{told:?}");
+}
+
+#[test]
+fn threads_that_wait_for_time_to_pass_and_then_get_on_are_none() {
+    assert_eq!(Told::all(races::slow_but_sure), []);
+}
+
+#[test]
+fn a_thread_that_finds_every_processor_taken_starves() {
+    let told = Told::of(races::starved);
+    assert!(told.summary.contains("starves"), "{told:?}");
+}
+
+#[test]
+fn a_thread_that_looks_again_and_again_for_what_never_comes_does_not_end() {
+    let told = Told::of(races::looks_for_ever);
+    assert!(told.summary.contains("does not end"), "{told:?}");
+}
+
+#[test]
+fn what_the_numbers_of_a_seed_decide_can_be_noted_and_decided_again() {
+    let subject = explore::subject(&tollgate().into(), "ten-packets").expect("there is one");
+    for seed in 0..20 {
+        let run = |strategy: Option<Box<dyn wfpsim::machine::choice::Strategy>>| {
+            let machine = Machine::new(subject.config(seed));
+            if let Some(strategy) = strategy {
+                machine.steer(strategy, true);
+            }
+            subject.run(&machine);
+            assert!(
+                machine.violations().is_empty(),
+                "{:?}",
+                machine.violations()
+            );
+            let kernel = machine.kernel();
+            let seen = (kernel.now(), kernel.kernel_calls(), kernel.ledger.order());
+            (seen, kernel.random.bits(), kernel.random.trace())
+        };
+        let plain = run(None);
+        let noted = run(Some(Box::new(Numbers)));
+        assert_eq!((plain.0, plain.1), (noted.0, noted.1), "seed {seed}");
+        let trace = noted.2.expect("noted");
+        let again = run(Some(Box::new(Replay::new(&trace))));
+        assert_eq!(again.0, plain.0, "seed {seed}");
+        assert_eq!(again.2, Some(trace), "seed {seed}");
+    }
+}
+
+#[test]
+fn the_driver_is_clean_by_chance_and_by_priorities_and_with_an_unload_at_any_time() {
+    let names: BTreeSet<&str> = ["ten-packets", "ten-packets-unload", "two-packets-unload"].into();
+    for name in names {
+        let subject = explore::subject(&tollgate().into(), name).expect("there is one");
+        for method in [Method::Random, Method::Pct { depth: 4 }] {
+            let report = explore(subject.as_ref(), method, 500);
+            assert!(
+                report.findings.is_empty(),
+                "{name}, {method:?}: {}",
+                report.findings[0]
+            );
+            assert_eq!(report.progress.again, 0, "{name}, {method:?}");
+            assert!(report.progress.distinct > 20, "{name}: {report:?}");
+        }
+    }
+}
+
+#[test]
+fn the_driver_stands_every_call_failing() {
+    let subject = explore::subject(&tollgate().into(), "two-packets").expect("there is one");
+    let setup = Setup::new(3);
+    let faulted =
+        explore::fail_every_call(subject.as_ref(), &setup, Failing::Single, &mut |_| true);
+    assert!(faulted.complete && faulted.calls > 50, "{faulted:?}");
+    assert!(faulted.findings.is_empty(), "{}", faulted.findings[0]);
+    assert!(faulted.runs > faulted.calls / 2, "{faulted:?}");
+}
