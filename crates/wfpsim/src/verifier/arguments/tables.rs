@@ -112,6 +112,7 @@ pub(super) const CONTRACT: &[(&str, [&str; 4])] = by_rule! {
     "A-02": "the device object, or the status", "", "", "";
     "A-03": "the filter", "the layer", "", "";
     "A-06": "the handle", "", "", "";
+    "A-07": "the flow", "the layer", "the callout", "";
     "A-10": "the net buffer list", "", "", "";
     "A-11": "the handle or address that was given", "", "", "";
     "A-13": "the handle or list that was given", "the number that was given", "", "";
