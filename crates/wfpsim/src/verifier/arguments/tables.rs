@@ -166,6 +166,7 @@ pub(super) const CONTRACT: &[(&str, [&str; 4])] = by_rule! {
     "B-02": "the net buffer list", "FreeMdl", "", "";
     "B-03": "the net buffer list", "the bytes that it was advanced by", "the bytes of the retreat that is to be undone", "";
     "B-06": "the MDL", "its flags", "", "";
+    "B-07": IRQL, "the highest IRQL allowed", "", "";
     "B-09": "the net buffer list", "", "", "";
     "B-10": "the net buffer list", "", "", "";
     "B-11": "the net buffer list, or the MDL chain", "the NET_BUFFER, or the offset", "the length", "the bytes that the chain describes";
