@@ -3,8 +3,7 @@
 //! They are written where the thing they count happens and never derived from each other, so that sums which must
 //! agree are a check and not a tautology ([`tollgate_abi::Counters::disagreement`]).
 
-use core::sync::atomic::{AtomicU64, Ordering};
-
+use nt::sync::{AtomicU64, Ordering};
 use tollgate_abi::Counter;
 
 /// All counters, from zero.

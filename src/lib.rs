@@ -97,6 +97,7 @@ pub mod held;
 pub mod ipsec;
 pub mod parameters;
 pub mod queue;
+pub mod room;
 pub mod triage;
 pub mod verdict;
 pub mod worker;

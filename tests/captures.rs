@@ -9,7 +9,6 @@ use std::path::PathBuf;
 
 use toml::Table;
 use wfpsim::Config;
-use wfpsim::driver::tollgate;
 use wfpsim::replay::Block;
 use wfpsim::stack::Side;
 use wfpsim_packet::CaptureReader;
@@ -114,7 +113,7 @@ fn every_capture_comes_out_as_it_was_built_under_every_seed() {
             "{name}: tunnel mode"
         );
         for config in std::iter::once(Config::plain()).chain((1..=SEEDS).map(Config::new)) {
-            let summary = story.run(tollgate(), config, Block::default());
+            let summary = story.tollgate(config, Block::default());
             assert!(summary.is_clean(), "{name}\n{summary}");
             assert_eq!(
                 summary.delivered,
@@ -166,16 +165,11 @@ fn what_is_delivered_is_what_the_captures_were_made_from() {
                 .collect();
         let inbound = number(&entry, "delivered") as usize;
         let mut delivered = Vec::new();
-        let summary = plan(&entry).run_with(
-            tollgate(),
-            Config::new(3),
-            Block::default(),
-            &mut |output| {
-                if output.side == Side::Inbound {
-                    delivered.push(essence(output.packet));
-                }
-            },
-        );
+        let summary = plan(&entry).tollgate_with(Config::new(3), Block::default(), &mut |output| {
+            if output.side == Side::Inbound {
+                delivered.push(essence(output.packet));
+            }
+        });
         assert!(summary.is_clean(), "{name}\n{summary}");
         assert_eq!(delivered.len(), inbound, "{name}");
         let mut plain: Vec<_> = wanted
@@ -207,16 +201,11 @@ fn what_is_sent_is_on_the_wire_byte_for_byte_as_captured() {
             })
             .collect();
         let mut sent = Vec::new();
-        let summary = plan(&entry).run_with(
-            tollgate(),
-            Config::new(5),
-            Block::default(),
-            &mut |output| {
-                if output.side == Side::Outbound {
-                    sent.push(output.packet.to_vec());
-                }
-            },
-        );
+        let summary = plan(&entry).tollgate_with(Config::new(5), Block::default(), &mut |output| {
+            if output.side == Side::Outbound {
+                sent.push(output.packet.to_vec());
+            }
+        });
         assert!(summary.is_clean(), "{name}\n{summary}");
         for packet in &sent {
             assert!(

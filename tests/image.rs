@@ -1,46 +1,27 @@
-//! The shipped image in the simulator: the very .sys that `cargo xtask image` builds is loaded, entered and unloaded.
+//! The shipped image in the simulator: the very .sys that `cargo xtask image` builds is loaded, entered and unloaded. That it does
+//! with packets what the linked driver does, every other whole-driver test sees to: `story/forms.rs`.
 
 #![cfg(target_arch = "x86_64")]
 
 mod story;
 
-use std::path::Path;
-use std::path::PathBuf;
-
 use wfpsim::Config;
 use wfpsim::Machine;
-use wfpsim::driver::Driver;
+use wfpsim::driver::LoadError;
 use wfpsim::driver::Parameters;
-use wfpsim::driver::tollgate;
 use wfpsim::driver::tollgate_counters;
-use wfpsim::image::Image;
-use wfpsim::replay::Block;
 
-/// Where the image is, if it was built.
-fn image() -> Option<Image> {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target"),
-        PathBuf::from,
-    );
-    let path = target.join("image/x86_64/tollgate.sys");
-    if !path.is_file() {
-        println!(
-            "SKIPPED: {} is not there; `cargo xtask image` builds it",
-            path.display()
-        );
-        return None;
-    }
-    Some(Image::open(&path).unwrap_or_else(|error| panic!("{error}")))
-}
+const STATUS_INSUFFICIENT_RESOURCES: i32 = 0xC000_009A_u32 as i32;
 
 #[test]
 fn the_image_loads_answers_and_unloads_without_a_trace() {
-    let Some(image) = image() else { return };
-    let driver = Driver::from(image);
+    let Some(driver) = story::forms::image() else {
+        return;
+    };
     for seed in 0..20 {
         let machine = Machine::new(Config::new(seed));
         machine
-            .load(&driver, &Parameters::default())
+            .load(driver, &Parameters::default())
             .unwrap_or_else(|error| panic!("{error}: {:?}", machine.violations()));
         assert!(
             tollgate_counters(&machine)
@@ -58,23 +39,22 @@ fn the_image_loads_answers_and_unloads_without_a_trace() {
 }
 
 #[test]
-fn the_image_does_with_a_capture_what_the_linked_driver_does() {
-    let Some(image) = image() else { return };
-    let driver = Driver::from(image);
-    let captures = story::captures();
-    let hosts = ["192.0.2.10", "2001:db8:10::10"].map(|host| host.parse().expect("an address"));
-    let story = story::plan(
-        &captures.join("seed-story.pcap"),
-        Some(&hosts),
-        Some(&captures.join("seed-story.sa.toml")),
+fn an_image_that_the_framework_refuses_to_bind_is_refused_and_leaves_nothing() {
+    let Some(driver) = story::forms::image() else {
+        return;
+    };
+    let mut config = Config::new(1);
+    config.faults.functions = vec!["WdfVersionBind"];
+    config.faults.fail_call = Some(1);
+    let machine = Machine::new(config);
+    let refused = machine.load(driver, &Parameters::default());
+    assert!(
+        matches!(&refused, Err(LoadError::Refused(STATUS_INSUFFICIENT_RESOURCES, leaks)) if leaks.is_empty()),
+        "{refused:?}"
     );
-    for seed in 0..200 {
-        let [linked, image] = [Driver::from(tollgate()), driver.clone()].map(|driver| {
-            let summary = story.run(driver, Config::new(seed), Block::default());
-            assert!(summary.is_clean(), "{summary}");
-            assert_eq!((summary.delivered, summary.sent), (27, 13), "{summary}");
-            (summary.stack, summary.dropped, summary.driver)
-        });
-        assert_eq!(linked, image, "seed {seed}");
-    }
+    assert!(
+        machine.violations().is_empty(),
+        "{:?}",
+        machine.violations()
+    );
 }

@@ -22,6 +22,7 @@ use std::path::Path;
 use story::sample::driver_entry;
 use wfpsim::Config;
 use wfpsim::driver::Linked;
+use wfpsim::replay::Block;
 use wfpsim::replay::Summary;
 
 const BAD_POOL_CALLER: u32 = 0xC2;
@@ -124,8 +125,9 @@ fn without_the_audit_retreat_the_sample_gets_by() {
 
 #[test]
 fn tollgate_is_clean_on_the_same_input() {
+    let story = story::plan(&capture(), None, None);
     for seed in SEEDS {
-        let summary = run(wfpsim::driver::tollgate(), seed);
+        let summary = story.tollgate(Config::new(seed), Block::default());
         assert!(summary.is_clean(), "seed {seed}\n{summary}");
         assert!(summary.stack.pended > 0, "the accepts were pended");
     }

@@ -3,7 +3,6 @@
 mod story;
 
 use wfpsim::Config;
-use wfpsim::driver::tollgate;
 use wfpsim::replay::Block;
 
 /// How many seeds. `TOLLGATE_SEEDS` says otherwise, for a longer or a shorter look.
@@ -27,7 +26,7 @@ fn ten_thousand_seeds_of_the_seed_story_are_clean() {
     // the same time.
     let mut totals = [0u64; 4];
     for seed in 0..seeds() {
-        let summary = story.run(tollgate(), Config::new(seed), Block::default());
+        let summary = story.tollgate(Config::new(seed), Block::default());
         assert!(summary.is_clean(), "{summary}");
         assert_eq!((summary.delivered, summary.sent), (27, 13), "{summary}");
         let stack = &summary.stack;

@@ -7,7 +7,6 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use wfpsim::Config;
-use wfpsim::driver::tollgate;
 use wfpsim::replay::Block;
 
 /// Captures with the host's addresses, as the README beside them has it; none means that the guess is good enough.
@@ -84,7 +83,7 @@ fn real_captures_come_out_whole() {
         let story = story::plan(&directory.join(name), given, keys.as_deref());
         assert!(story.error.is_none(), "{name}: {:?}", story.error);
         for config in [Config::plain(), Config::new(1), Config::new(2)] {
-            let summary = story.run(tollgate(), config, Block::default());
+            let summary = story.tollgate(config, Block::default());
             assert!(summary.is_clean(), "{name}\n{summary}");
             assert!(
                 summary.delivered + summary.sent + summary.dropped.values().sum::<u64>() > 0,

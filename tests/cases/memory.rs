@@ -8,12 +8,11 @@ use tollgate_abi::Counter;
 use tollgate_abi::Counters;
 use tollgate_abi::Group;
 use wfpsim::Config;
-use wfpsim::Machine;
 use wfpsim::driver::LoadError;
 use wfpsim::driver::Parameters;
-use wfpsim::driver::tollgate;
 use wfpsim_packet::transport::TcpFlags;
 
+use crate::machines::Machines;
 use crate::packets::*;
 use crate::rig::*;
 use crate::story;
@@ -40,8 +39,8 @@ fn live(
 ) -> (Option<(Counters, u64)>, u64) {
     let (first, seed) = (config.faults.fail_call, config.seed);
     let mut rig = Rig::without_driver(config);
-    let told = |machine: &Machine| format!("call {first:?}, seed {seed}\n{}", told(machine));
-    match rig.machine.load_driver(tollgate(), parameters) {
+    let told = |machine: &Machines| format!("call {first:?}, seed {seed}\n{}", told(machine));
+    match rig.machine.load(parameters) {
         Ok(()) => {}
         Err(LoadError::Refused(status, leaks)) => {
             assert!(
@@ -54,7 +53,7 @@ fn live(
                 "{}",
                 told(&rig.machine)
             );
-            let calls = rig.machine.kernel().fallible_calls();
+            let calls = rig.machine.fallible_calls();
             return (None, calls);
         }
         Err(error) => panic!("{error}: {}", told(&rig.machine)),
@@ -70,7 +69,7 @@ fn live(
     rig.settle();
     let counters = rig.counters();
     assert_eq!(counters.disagreement(), None, "{}", told(&rig.machine));
-    let calls = rig.machine.kernel().fallible_calls();
+    let calls = rig.machine.fallible_calls();
     let leaks = rig.machine.unload_driver();
     assert!(leaks.is_empty(), "{leaks:?} {}", told(&rig.machine));
     rig.run();
@@ -151,7 +150,7 @@ fn no_failure_lets_through_what_the_policy_blocks() {
             config.faults.fail_call = Some(call);
             config.faults.count = count;
             let mut rig = Rig::without_driver(config);
-            if rig.machine.load_driver(tollgate(), &parameters).is_err() {
+            if rig.machine.load(&parameters).is_err() {
                 continue;
             }
             let (host, peer) = (at(HOST[0], 5000), at(PEER[0], 6000));
@@ -182,7 +181,7 @@ fn no_memory_at_all_from_the_moment_of_loading_on_means_every_packet_is_decided_
         let mut config = quiet(seed);
         config.faults.functions = vec!["ExAllocatePool2"];
         let rig = Rig::new(config.clone());
-        let calls = rig.machine.kernel().fallible_calls();
+        let calls = rig.machine.fallible_calls();
         drop(rig);
         config.faults.fail_call = Some(calls + 1);
         config.faults.count = FOR_GOOD;

@@ -5,7 +5,6 @@ use wfpsim::Config;
 use wfpsim::driver::Leaks;
 use wfpsim::driver::LoadError;
 use wfpsim::driver::Parameters;
-use wfpsim::driver::tollgate;
 
 use crate::packets::*;
 use crate::rig::*;
@@ -63,7 +62,7 @@ fn a_value_that_cannot_be_meant_stops_the_driver_from_loading_and_leaves_nothing
     ];
     for (index, parameters) in bad.iter().enumerate() {
         let mut rig = Rig::without_driver(Config::new(index as u64));
-        let refused = rig.machine.load_driver(tollgate(), parameters);
+        let refused = rig.machine.load(parameters);
         let expected = LoadError::Refused(STATUS_INVALID_PARAMETER, Leaks::new());
         assert_eq!(refused, Err(expected), "{parameters:?}");
         // Corrected, it loads.

@@ -1,4 +1,4 @@
-//! A machine with Tollgate on it, and an account of what must come out.
+//! A machine with Tollgate on it, and an account of what must come out. It is two machines, for the driver's two forms.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -8,10 +8,8 @@ use tollgate_abi::Counters;
 use tollgate_abi::Group;
 use tollgate_abi::IOCTL_TOLLGATE_COUNTERS;
 use wfpsim::Config;
-use wfpsim::Machine;
 use wfpsim::Stop;
 use wfpsim::driver::Parameters;
-use wfpsim::driver::tollgate;
 use wfpsim::replay::Block;
 use wfpsim::replay::Step;
 use wfpsim::replay::plan::Action;
@@ -20,6 +18,7 @@ use wfpsim::stack::Received;
 use wfpsim::stack::Transmitted;
 use wfpsim_packet::transport::TcpFlags;
 
+use crate::machines::Machines;
 use crate::packets::SYN_ACK;
 use crate::packets::tcp;
 
@@ -27,14 +26,14 @@ use crate::packets::tcp;
 const HALF_A_MINUTE: u64 = 300_000_000;
 
 /// The driver's counters, as a program gets them.
-pub fn counters(machine: &Machine) -> Counters {
+pub fn counters(machine: &Machines) -> Counters {
     let (status, bytes) = machine.ioctl(IOCTL_TOLLGATE_COUNTERS, &[], Counters::SIZE);
     assert_eq!(status, 0, "IOCTL_TOLLGATE_COUNTERS: {:?}", told(machine));
     Counters::read_from(&bytes).expect("the driver writes its own version")
 }
 
 /// What was violated, in words.
-pub fn told(machine: &Machine) -> String {
+pub fn told(machine: &Machines) -> String {
     machine
         .violations()
         .iter()
@@ -48,7 +47,7 @@ pub fn replay(
     config: Config,
     block: Block,
 ) -> (wfpsim::replay::Summary, Counters) {
-    let summary = story.run(tollgate(), config, block);
+    let summary = story.tollgate(config, block);
     let mut counters = Counters::default();
     for (_, name, value) in &summary.driver {
         counters.set(Counter::from_name(name).expect("a counter"), *value);
@@ -59,7 +58,7 @@ pub fn replay(
 
 /// A machine with Tollgate, and every packet it was given.
 pub struct Rig {
-    pub machine: Machine,
+    pub machine: Machines,
     given: BTreeMap<u64, Vec<u8>>,
 }
 
@@ -79,14 +78,14 @@ impl Rig {
     /// A machine without the driver.
     pub fn without_driver(config: Config) -> Self {
         Self {
-            machine: Machine::new(config),
+            machine: Machines::new(config),
             given: BTreeMap::new(),
         }
     }
 
     /// Loads the driver.
     pub fn load(&self, parameters: &Parameters) {
-        let loaded = self.machine.load_driver(tollgate(), parameters);
+        let loaded = self.machine.load(parameters);
         assert_eq!(loaded, Ok(()), "{}", told(&self.machine));
     }
 
@@ -97,9 +96,8 @@ impl Rig {
 
     /// A packet arrives that is not an ordinary one.
     pub fn receive_with(&mut self, received: Received) -> u64 {
-        let clean = received.clean.clone();
-        let number = self.machine.receive(received);
-        self.given.insert(number, clean);
+        let number = self.machine.receive(&received);
+        self.given.insert(number, received.clean);
         number
     }
 
@@ -110,8 +108,8 @@ impl Rig {
 
     /// Packets are sent in one NBL.
     pub fn send_with(&mut self, packets: Vec<Transmitted>) -> Vec<u64> {
-        let clean: Vec<_> = packets.iter().map(|one| one.packet.clone()).collect();
-        let numbers = self.machine.transmit(packets);
+        let numbers = self.machine.transmit(&packets);
+        let clean = packets.into_iter().map(|one| one.packet);
         self.given.extend(numbers.iter().copied().zip(clean));
         numbers
     }
@@ -190,9 +188,8 @@ impl Rig {
 
     /// Lets everything finish, with every deadline.
     pub fn settle(&self) {
-        let end = self.machine.kernel().now() + HALF_A_MINUTE;
         assert_eq!(
-            self.machine.run_until(end),
+            self.machine.run_for(HALF_A_MINUTE),
             Stop::Idle,
             "{}",
             told(&self.machine)

@@ -5,6 +5,7 @@
     reason = "the same file is part of several tests, some of which need all of it"
 )]
 
+pub mod forms;
 pub mod sample;
 
 use std::net::IpAddr;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 
 use wfpsim::Config;
 use wfpsim::driver::Driver;
+use wfpsim::driver::tollgate;
 use wfpsim::replay::Block;
 use wfpsim::replay::Planner;
 use wfpsim::replay::Runner;
@@ -103,6 +105,41 @@ impl Story {
         let mut summary = runner.finish(output);
         summary.capture.clone_from(&self.name);
         summary.planned = self.counts.clone();
+        summary
+    }
+}
+
+impl Story {
+    /// Replays it through Tollgate in both its forms, linked and as the image, which must not differ.
+    #[track_caller]
+    pub fn tollgate(&self, config: Config, block: Block) -> Summary {
+        self.tollgate_with(config, block, &mut |_| ())
+    }
+
+    /// The same, and hands out what came out.
+    #[track_caller]
+    pub fn tollgate_with(
+        &self,
+        config: Config,
+        block: Block,
+        output: &mut dyn FnMut(wfpsim::replay::run::Output<'_>),
+    ) -> Summary {
+        let Some(image) = forms::image() else {
+            return self.run_with(tollgate(), config, block, output);
+        };
+        let (mut linked_out, mut image_out) = (Vec::new(), Vec::new());
+        let summary = self.run_with(tollgate(), config.clone(), block, &mut |out| {
+            linked_out.push((out.side, out.time, out.packet.to_vec()));
+            output(out);
+        });
+        let of_image = self.run_with(image.clone(), config, block, &mut |out| {
+            image_out.push((out.side, out.time, out.packet.to_vec()));
+        });
+        forms::assert_same(&summary, &of_image);
+        assert_eq!(
+            linked_out, image_out,
+            "{summary}: what comes out of the image (right) differs"
+        );
         summary
     }
 }

@@ -15,6 +15,7 @@ mod manifests;
 mod package;
 #[cfg(test)]
 mod published;
+mod throughput;
 #[path = "../../inf/version_resource.rs"]
 #[cfg_attr(
     not(test),
@@ -40,6 +41,8 @@ enum Task {
     Package(package::Args),
     /// Put the WinDbg extension together and check its names against the image's PDB
     Debugger(debugger::Args),
+    /// Count the instructions of a replay with the linked driver and with the image
+    Throughput(throughput::Args),
     /// Check that image/Cargo.toml and inf/Cargo.toml have the dependencies of the root package on Windows
     Manifests,
 }
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Task::Image(args) => image::run(root(), &args),
         Task::Package(args) => package::run(root(), &args),
         Task::Debugger(args) => debugger::run(root(), &args),
+        Task::Throughput(args) => throughput::run(root(), &args),
         Task::Manifests => manifests::run(root()),
     };
     match outcome {

@@ -69,6 +69,7 @@ pub mod signal;
 pub mod slot;
 pub mod spinlock;
 pub mod status;
+pub mod sync;
 pub mod thread;
 pub mod time;
 pub mod utf16;

@@ -1,13 +1,11 @@
 //! Reference-counted values in non-paged pool.
 
-use core::{
-    fmt,
-    ops::Deref,
-    ptr::NonNull,
-    sync::atomic::{AtomicUsize, Ordering, fence},
-};
+use core::{fmt, ops::Deref, ptr::NonNull};
 
-use crate::pool::{OutOfMemory, PoolBox};
+use crate::{
+    pool::{OutOfMemory, PoolBox},
+    sync::{AtomicUsize, Ordering, fence},
+};
 
 /// From this count on the value is never freed. Half of what a count can hold: no number of processors that race past the check
 /// can reach the end.

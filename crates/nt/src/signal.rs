@@ -1,14 +1,12 @@
 //! How a worker thread is woken and told to stop: one event and one flag.
 
-use core::{
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use core::time::Duration;
 
 use crate::{
     cx::Passive,
     event::{Event, EventKind, Wait},
     status::Result,
+    sync::{AtomicBool, Ordering},
 };
 
 /// Why a worker's wait ended.

@@ -7,19 +7,18 @@
 //! On Windows the slot's storage is the static itself. In a simulator many machines share one copy of the driver's code, and
 //! with it its statics; there the storage is memory of the simulated machine, found by the static's address.
 
-use core::{
-    cell::UnsafeCell,
-    ffi::c_void,
-    fmt,
-    marker::PhantomData,
-    ops::Deref,
-    ptr::NonNull,
-    sync::atomic::{AtomicPtr, AtomicU32, Ordering},
-};
+#[cfg(all(not(windows), not(loom)))]
+use core::mem::size_of;
+use core::{cell::UnsafeCell, ffi::c_void, fmt, marker::PhantomData, ops::Deref, ptr::NonNull};
 #[cfg(not(windows))]
-use core::{mem::size_of, ptr, sync::atomic::AtomicU8};
+use core::{ptr, sync::atomic::AtomicU8};
 
-use crate::{cx::Passive, pool::PoolBox, sys};
+use crate::{
+    cx::Passive,
+    pool::PoolBox,
+    sync::{AtomicPtr, AtomicU32, Ordering},
+    sys,
+};
 
 /// A type that has a slot in the image: the driver's state.
 ///
@@ -70,7 +69,7 @@ pub struct Slot<T> {
 // Its state is atomic and its run-down protection is used through kernel functions only.
 unsafe impl<T: Send + Sync> Sync for Slot<T> {}
 
-#[cfg(not(windows))]
+#[cfg(all(not(windows), not(loom)))]
 unsafe extern "system" {
     /// Storage of the running machine that stands for a static of the image: zeroed when the image is loaded, aligned to 16 bytes,
     /// and the same for the same key. Defined by the simulator.
@@ -103,7 +102,18 @@ impl<T: Send + Sync + 'static> Slot<T> {
         Some(&self.storage)
     }
 
-    #[cfg(not(windows))]
+    /// Loom's atomics are made and not zeroed.
+    #[cfg(loom)]
+    fn storage(&'static self) -> Option<&'static Storage> {
+        let key = ptr::from_ref(&self.anchor).addr();
+        Some(crate::kernel::image_data(key, || Storage {
+            state: AtomicU32::new(EMPTY),
+            rundown: UnsafeCell::new(sys::EX_RUNDOWN_REF::default()),
+            value: AtomicPtr::new(ptr::null_mut()),
+        }))
+    }
+
+    #[cfg(all(not(windows), not(loom)))]
     fn storage(&'static self) -> Option<&'static Storage> {
         let key = ptr::from_ref(&self.anchor).cast();
         // SAFETY: The key is the address of a static, so no two slots share one, and the size is the same at every call. What comes

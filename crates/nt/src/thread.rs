@@ -3,7 +3,6 @@
 use core::{
     fmt,
     ptr::{self, NonNull},
-    sync::atomic::{AtomicBool, Ordering},
 };
 
 use crate::{
@@ -14,6 +13,7 @@ use crate::{
     shared::Shared,
     signal::Signal,
     status::{NtStatus, Result},
+    sync::{AtomicBool, Ordering},
     sys,
 };
 

@@ -176,8 +176,11 @@ fn level_violation(kernel: &Kernel, name: &'static str, irql: u8, highest: u8) -
             let parameters = [crate::wdf::WDF_VERIFIER_IRQL_MISMATCH, irql, highest, 0];
             Violation::new(kernel, code::WDF_VIOLATION, parameters, "D.1", summary)
         }
-        _ if name.starts_with("Fwp") || name.starts_with("Ndis") => {
+        _ if name.starts_with("Fwp") => {
             Violation::contract(kernel, "A.1", [irql, highest, 0, 0], summary)
+        }
+        _ if name.starts_with("Ndis") => {
+            Violation::contract(kernel, "B-07", [irql, highest, 0, 0], summary)
         }
         _ => match ddi_rule(name) {
             Some(subcode) => {

@@ -129,6 +129,13 @@ pub(crate) const ALE: &[Mistake] = &[
         "completes an accept with one clone and injects another",
     ),
     always(
+        "A-75",
+        "A-75",
+        plain,
+        super::registration::flow,
+        "absorbs at FLOW_ESTABLISHED",
+    ),
+    always(
         "A-76",
         "A-76",
         plain,

@@ -47,6 +47,34 @@ pub(crate) const REGISTRATION: &[Mistake] = &[
         "adds its filters with a session that is not dynamic and leaves them there",
     ),
     always(
+        "A-04",
+        "A-04",
+        plain,
+        flow,
+        "takes STATUS_OBJECT_NAME_EXISTS for a success when it associates a context with a flow",
+    ),
+    always(
+        "A-04-no-delete",
+        "A-04",
+        plain,
+        flow,
+        "associates contexts with flows and has no flowDeleteFn",
+    ),
+    always(
+        "A-05",
+        "A-05",
+        plain,
+        flow,
+        "unregisters its callout while flows carry contexts of its, and takes STATUS_DEVICE_BUSY for done",
+    ),
+    always(
+        "A-07",
+        "A-07",
+        plain,
+        flow_that_ends,
+        "removes a flow's context in flowDeleteFn",
+    ),
+    always(
         "A-06-handle",
         "A-06",
         plain,
@@ -126,4 +154,28 @@ fn lost_notification(config: Config) -> Config {
         },
         ..config
     }
+}
+
+/// A driver that keeps something of each flow, and a flow.
+pub(super) fn flow(machine: &Machine) {
+    load_for_flows(machine);
+    traffic::send(machine, traffic::datagram_out());
+    driver::unload(machine);
+}
+
+/// The flow ends before the driver is unloaded.
+fn flow_that_ends(machine: &Machine) {
+    load_for_flows(machine);
+    traffic::send(machine, traffic::datagram_out());
+    machine.close_endpoints();
+    machine.run();
+    driver::unload(machine);
+}
+
+fn load_for_flows(machine: &Machine) {
+    let setup = Setup {
+        flows: true,
+        ..Setup::at(&[])
+    };
+    driver::load(machine, setup);
 }

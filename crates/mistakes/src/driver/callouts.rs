@@ -18,6 +18,7 @@ use wfp_sys::status::STATUS_DEVICE_BUSY;
 
 use super::Layer;
 use super::classify;
+use super::flows;
 use super::globals;
 use super::worker::KERNEL_MODE;
 use crate::makes;
@@ -127,6 +128,9 @@ pub fn register() -> NTSTATUS {
             (*globals).callouts[(*globals).callout_count] = id;
             (*globals).callout_count += 1;
         }
+        if (*globals).setup.flows {
+            return flows::register(device);
+        }
         STATUS_SUCCESS
     }
 }
@@ -137,12 +141,17 @@ pub fn unregister() {
     unsafe {
         while (*globals).callout_count > 0 {
             let id = (*globals).callouts[(*globals).callout_count - 1];
-            while FwpsCalloutUnregisterById0(id) == STATUS_DEVICE_BUSY && !makes("A-09") {
+            while FwpsCalloutUnregisterById0(id) == STATUS_DEVICE_BUSY && !gives_up() {
                 sleep_a_millisecond();
             }
             (*globals).callout_count -= 1;
         }
     }
+}
+
+/// STATUS_DEVICE_BUSY is taken for done.
+fn gives_up() -> bool {
+    makes("A-09") || makes("A-05")
 }
 
 /// Waits a little, at PASSIVE_LEVEL.
@@ -264,6 +273,9 @@ fn add_objects() -> NTSTATUS {
             if status != STATUS_SUCCESS {
                 return status;
             }
+        }
+        if (*globals()).setup.flows {
+            return flows::add(engine);
         }
         STATUS_SUCCESS
     }

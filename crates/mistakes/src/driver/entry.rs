@@ -10,6 +10,7 @@ use wfp_sys::fwps::FwpsInjectionHandleCreate0;
 use wfp_sys::fwps::FwpsInjectionHandleDestroy0;
 
 use super::callouts;
+use super::flows;
 use super::fresh;
 use super::globals;
 use super::queue;
@@ -95,6 +96,7 @@ fn stop() {
         callouts::remove();
     }
     callouts::wait_for_notifications();
+    flows::remove_contexts();
     if !makes("O-24") && !makes("E-5") {
         callouts::unregister();
     }

@@ -144,7 +144,8 @@ fn clone_from_ip_header(packet: &Packet) -> *mut NET_BUFFER_LIST {
         if makes("O-7-late") {
             FwpsDereferenceNetBufferList0(packet.list, 0);
         }
-        if !makes("O-7") && !(status != 0 && makes("B-01")) {
+        let forgets = makes("O-7") || status != 0 && makes("B-01");
+        if !forgets {
             let by = if makes("B-03") {
                 packet.ip_header
             } else {

@@ -14,6 +14,7 @@ pub(crate) mod classify;
 pub(crate) mod completion;
 pub(crate) mod entry;
 pub(crate) mod fields;
+pub(crate) mod flows;
 pub(crate) mod inbound;
 pub(crate) mod ipsec;
 pub(crate) mod outbound;
@@ -68,6 +69,8 @@ pub struct Setup {
     pub undecided: bool,
     /// The driver filters a second time, in a sublayer below its first.
     pub twice: bool,
+    /// It keeps something of each flow, too.
+    pub flows: bool,
     /// Its filters make a permit final (FWPM_FILTER_FLAG_CLEAR_ACTION_RIGHT, A-16).
     pub final_permit: bool,
     /// The worker begins when the story says so ([`wake`]), and not when there is something to do.
@@ -83,6 +86,7 @@ impl Setup {
             blocked_local: None,
             undecided: false,
             twice: false,
+            flows: false,
             final_permit: false,
             patient: false,
         }

@@ -48,7 +48,7 @@ pub fn clone_what_passes(asked: &Asked) {
 
 /// Writes where the filter engine keeps its own.
 pub fn tag_the_list(list: *mut NET_BUFFER_LIST, packet: *mut Packet) {
-    unsafe { (*list).NetBufferListInfo[WfpNetBufferListInfo as usize] = packet.cast() };
+    unsafe { (*list).NetBufferListInfo[WfpNetBufferListInfo] = packet.cast() };
 }
 
 /// A copy of a structure whose size is NDIS's (B-12).

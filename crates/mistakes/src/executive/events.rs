@@ -100,7 +100,7 @@ fn events() {
         }
         if makes("C.1-event-moved") {
             other.write(event.read());
-            std::mem::swap(&mut event, &mut { other });
+            event = other;
             set(other);
         }
         set(event);

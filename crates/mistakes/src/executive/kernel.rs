@@ -20,7 +20,9 @@ impl Opaque {
     }
 }
 
+#[allow(clippy::upper_case_acronyms, reason = "the kernel's name")]
 pub type KDPC = Opaque;
+#[allow(clippy::upper_case_acronyms, reason = "the kernel's name")]
 pub type KTIMER = Opaque;
 
 /// An ordinary timer's and a work item's routines.

@@ -20,7 +20,7 @@ mod threads;
 use crate::Mistake;
 
 /// The tables.
-pub const TABLES: [&[Mistake]; 15] = [
+pub const TABLES: [&[Mistake]; 18] = [
     levels::LEVELS,
     locks::LOCKS,
     queued::QUEUED,
@@ -32,6 +32,9 @@ pub const TABLES: [&[Mistake]; 15] = [
     platform::DISPATCH,
     platform::UNLOCKED,
     platform::LOCKED,
+    platform::NDIS_READING,
+    platform::NDIS,
+    platform::NDIS_LOCKED,
     framework::FRAMEWORK,
     callout::CALLOUT,
     pnp::PNP,

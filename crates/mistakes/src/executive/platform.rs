@@ -1,4 +1,4 @@
-//! The table A.1 and the lock rule (C-03): functions of the platform called where their table does not allow it.
+//! The table A.1, NDIS's level (B-07) and the lock rule (C-03): functions of the platform called where their table does not allow it.
 //!
 //! The driver calls each with nothing in its hands; where it stands is looked at before what it brings.
 
@@ -52,6 +52,15 @@ macro_rules! with_unlocked {
             FwpsInjectTransportSendAsync0(null_mut(), null_mut(), 0, 0, null_mut(), 0, 0 as _, null_mut(), None, null_mut());
             FwpsInjectTransportReceiveAsync0(null_mut(), null_mut(), null_mut(), 0, 0, 0 as _, 0, 0, null_mut(), None, null_mut());
             FwpsConstructIpHeaderForTransportPacket0(null_mut(), 0, 0, null(), null(), 0, 0, null(), 0, 0, null_mut(), 0, 0);
+        }
+    };
+}
+
+/// The same with those of NDIS, whose level is a rule of its own (B-07).
+macro_rules! with_ndis {
+    ($($head:tt)*) => {
+        calls! {
+            $($head)*
             NdisRetreatNetBufferDataStart(null_mut(), 0, 0, None);
             NdisAdvanceNetBufferDataStart(null_mut(), 0, 0, None);
         }
@@ -86,10 +95,16 @@ calls! {
     FwpsQueryPacketInjectionState0(null_mut(), null(), null_mut());
     FwpsGetPacketListSecurityInformation0(null_mut(), 0, null_mut());
     FwpmBfeStateGet0();
+}
+
+calls! {
+    NDIS_READING "B-07" "-high" " above DISPATCH_LEVEL" above_dispatch, make_ndis_reading:
     NdisGetDataBuffer(null_mut(), 0, null_mut(), 1, 0);
 }
 
 with_unlocked! { UNLOCKED "A.1" "-high" " above DISPATCH_LEVEL" above_dispatch, make_unlocked: }
+with_ndis! { NDIS "B-07" "-high" " above DISPATCH_LEVEL" above_dispatch, make_ndis: }
+with_ndis! { NDIS_LOCKED "C-03" "" " with a spin lock held" with_lock, make_ndis_locked: }
 with_unlocked! { LOCKED "C-03" "" " with a spin lock held" with_lock, make_locked: }
 
 fn in_a_dpc() {
@@ -100,6 +115,8 @@ fn above_dispatch() {
     let old = unsafe { KfRaiseIrql(DEVICE) };
     make_dispatch();
     make_unlocked();
+    make_ndis_reading();
+    make_ndis();
     unsafe { KeLowerIrql(old) };
 }
 
@@ -107,6 +124,7 @@ fn with_lock() {
     let lock = new_lock();
     let old = acquire(lock);
     make_locked();
+    make_ndis_locked();
     release(lock, old);
     free(lock);
 }

@@ -123,6 +123,16 @@ pub(super) const TABLE: &[Mistake] = &[
         stories::socket_closed_meanwhile,
     ),
     Mistake::always(
+        "OSR-59954",
+        "A-13",
+        "takes it for granted that every packet has an endpoint, and the stack sends a reset of its own",
+        traffic::outbound_reset,
+    )
+    .on(|mut config| {
+        config.garbage = true;
+        config
+    }),
+    Mistake::always(
         "A-54",
         "A-54",
         "sends a raw socket's packet without the IP header that the socket made",

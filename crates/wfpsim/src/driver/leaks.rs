@@ -28,8 +28,8 @@ pub(super) struct Found {
     pended: Vec<(ObjectId, &'static str)>,
     injection_handles: usize,
     injections: usize,
-    /// Of each registered callout, whether unregistering it was answered with STATUS_DEVICE_BUSY, and whether it is in a classify.
-    callouts: Vec<(bool, bool)>,
+    /// Of each registered callout, the rule that leaving it breaks, and whether it is in a classify.
+    callouts: Vec<(&'static str, bool)>,
     filter_objects: usize,
     /// Objects of the filter engine that no session takes with it, and filters among them without a callout.
     stranded: (usize, usize),
@@ -192,7 +192,10 @@ pub(super) fn report(
     };
 
     let blocks = found.pool.iter().map(|block| {
-        let broken = kernel.fwp.leak_rule(block.object).unwrap_or("C-62");
+        let broken = kernel
+            .fwp
+            .leak_rule(block.object, block.start)
+            .unwrap_or("C-62");
         (rule(broken), block)
     });
     for (rule, blocks) in by_rule(blocks) {
@@ -311,15 +314,17 @@ pub(super) fn report(
     }
 
     // Windows goes on until it next calls, and stops then; with the driver gone here, that is certain to come.
-    let callouts = found.callouts.iter().map(|&(busy, _)| {
-        let broken = if busy { "A-09" } else { "A-06" };
-        (rule(broken), busy)
-    });
+    let callouts = found
+        .callouts
+        .iter()
+        .map(|&(broken, _)| (rule(broken), broken));
     for (rule, callouts) in by_rule(callouts) {
-        let again = if callouts.first() == Some(&true) {
-            "; unregistering them was answered with STATUS_DEVICE_BUSY and not tried again"
-        } else {
-            ""
+        let again = match callouts.first() {
+            Some(&"A-09") => {
+                "; unregistering them was answered with STATUS_DEVICE_BUSY and not tried again"
+            }
+            Some(&"A-05") => "; flows still carry contexts of theirs",
+            _ => "",
         };
         let summary = format!("{when} with {} callouts registered{again}", callouts.len());
         let violation = unloaded(kernel, rule, driver, summary);

@@ -220,14 +220,20 @@ impl super::State {
             .map(|(id, _)| *id)
     }
 
-    /// Of each callout that is registered, whether unregistering it was tried and answered with STATUS_DEVICE_BUSY, and
-    /// whether it is in a classify.
-    pub(crate) fn registered_callouts(&self) -> Vec<(bool, bool)> {
+    /// Of each callout that is registered, the rule that leaving it so breaks, and whether it is in a classify.
+    pub(crate) fn registered_callouts(&self) -> Vec<(&'static str, bool)> {
         let callouts = self.callouts.borrow();
-        callouts
-            .values()
-            .map(|callout| (callout.busy.is_some(), callout.in_progress > 0))
-            .collect()
+        let left = callouts.iter().map(|(&id, callout)| {
+            let rule = if self.is_carried(id) {
+                "A-05"
+            } else if callout.busy.is_some() {
+                "A-09"
+            } else {
+                "A-06"
+            };
+            (rule, callout.in_progress > 0)
+        });
+        left.collect()
     }
 
     /// Whether a callout that a filter at the layer names takes packets that the adapter put together.

@@ -2,6 +2,7 @@
 
 use crate::exports::call_driver;
 use crate::machine::Kernel;
+use crate::memory::Purpose;
 use crate::nt::NtStatus;
 use crate::nt::status;
 use crate::verifier::ObjectId;
@@ -44,7 +45,7 @@ pub(super) fn associate(
         .map(|callout| callout.flow_delete != 0);
     //
     if context == 0 || notified != Some(true) {
-        return status::INVALID_PARAMETER;
+        return refuse(kernel, context, status::INVALID_PARAMETER);
     }
     if !kernel.stack.flow_is_open(flow) {
         return status::FWP_NOT_FOUND;
@@ -58,7 +59,7 @@ pub(super) fn associate(
         callout,
     };
     if kernel.fwp.flow_contexts.borrow().contains_key(&place) {
-        return OBJECT_NAME_EXISTS;
+        return refuse(kernel, context, OBJECT_NAME_EXISTS);
     }
     let ledger = kernel
         .ledger
@@ -73,6 +74,15 @@ pub(super) fn associate(
         },
     );
     status::SUCCESS
+}
+
+/// What a driver meant for a flow, and no flow carries, stays the driver's to free: left behind, it is told as A-04.
+fn refuse(kernel: &Kernel, context: u64, status: NtStatus) -> NtStatus {
+    let block = kernel.arena.find_exact(context as usize);
+    if let Some(block) = block.filter(|block| matches!(block.purpose, Purpose::Pool(_))) {
+        kernel.fwp.strayed.borrow_mut().insert(block.object, "A-04");
+    }
+    status
 }
 
 pub(super) fn remove(kernel: &Kernel, flow: u64, layer: u16, callout: u32) -> NtStatus {
@@ -224,6 +234,20 @@ pub(super) fn of(kernel: &Kernel, flow: u64, layer: u16, callout: u32) -> u64 {
 }
 
 impl super::State {
+    /// Whether some flow carries a context of a callout.
+    pub(super) fn is_carried(&self, callout: u32) -> bool {
+        let contexts = self.flow_contexts.borrow();
+        contexts.keys().any(|place| place.callout == callout)
+    }
+
+    /// Whether an address is the context of some flow.
+    pub(super) fn is_context(&self, address: usize) -> bool {
+        let contexts = self.flow_contexts.borrow();
+        contexts
+            .values()
+            .any(|carried| carried.context == address as u64)
+    }
+
     /// Contexts that flows still carry.
     pub(crate) fn kept_flow_contexts(&self) -> Vec<ObjectId> {
         self.flow_contexts

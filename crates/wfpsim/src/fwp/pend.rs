@@ -399,8 +399,9 @@ impl super::State {
     }
 
     /// The rule under which pool is reported that was left behind, if it is another than the pool's own.
-    pub(crate) fn leak_rule(&self, block: ObjectId) -> Option<&'static str> {
-        self.strayed.borrow().get(&block).copied()
+    pub(crate) fn leak_rule(&self, block: ObjectId, address: usize) -> Option<&'static str> {
+        let strayed = self.strayed.borrow().get(&block).copied();
+        strayed.or_else(|| self.is_context(address).then_some("A-05"))
     }
 
     /// Forgets completed operations older than the last few, so that long runs stay small.

@@ -96,7 +96,7 @@ pub(crate) fn build(kernel: &Kernel, indication: Indication) -> NonNull<NET_BUFF
     record.mark = engine_mark(ledger);
     // SAFETY: the list was just allocated.
     unsafe {
-        (*list.as_ptr()).NetBufferListInfo[WfpNetBufferListInfo as usize] = record.mark as *mut _;
+        (*list.as_ptr()).NetBufferListInfo[WfpNetBufferListInfo] = record.mark as *mut _;
     }
     kernel.note(ledger, "allocated by the stack");
     kernel

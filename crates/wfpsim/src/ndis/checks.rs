@@ -32,7 +32,7 @@ pub(super) fn check_slot(kernel: &Kernel, list: *mut NET_BUFFER_LIST, function: 
         return;
     };
     // SAFETY: the list is known and alive, and its memory is not guarded.
-    let found = unsafe { (*list).NetBufferListInfo[WfpNetBufferListInfo as usize] as usize };
+    let found = unsafe { (*list).NetBufferListInfo[WfpNetBufferListInfo] as usize };
     if found != mark {
         let summary = format!(
             "{function} found NetBufferListInfo[{WfpNetBufferListInfo}] of the list changed from {mark:#x} to {found:#x}; \

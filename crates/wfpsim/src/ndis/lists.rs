@@ -431,7 +431,7 @@ pub(crate) fn clone_list(
     unsafe {
         (*clone.as_ptr()).ParentNetBufferList = original;
         (*clone.as_ptr()).NblFlags = (*original).NblFlags;
-        (*clone.as_ptr()).NetBufferListInfo[WfpNetBufferListInfo as usize] = record.mark as *mut _;
+        (*clone.as_ptr()).NetBufferListInfo[WfpNetBufferListInfo] = record.mark as *mut _;
         (*original).ChildRefCount += 1;
     }
     record.chains = copies.iter().map(|&to| (to as usize, chain(to))).collect();

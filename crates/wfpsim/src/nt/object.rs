@@ -52,6 +52,7 @@ fn is_for_program(kernel: &Kernel, attributes: *const c_void) -> bool {
     let flags = if attributes.is_null() {
         0
     } else {
+        // SAFETY: as above.
         unsafe { (*attributes.cast::<ObjectAttributes>()).attributes }
     };
     kernel.running().of_program.get() && flags & OBJ_KERNEL_HANDLE == 0

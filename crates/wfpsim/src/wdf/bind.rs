@@ -140,7 +140,10 @@ fn version_bind(
     info: *mut BindInfo,
     globals: *mut PWDF_DRIVER_GLOBALS,
 ) -> NtStatus {
-    if kernel.fails("WdfVersionBind") {
+    // Not among the numbered calls: only one of a driver's two forms makes it, and a number is to mean the same for both. Named, it
+    // fails.
+    let named = !kernel.config.faults.functions.is_empty();
+    if named && kernel.fails("WdfVersionBind") {
         return status::INSUFFICIENT_RESOURCES;
     }
     // SAFETY: the driver's pointer; a bad one faults and is reported. The older structure is the beginning of the newer.

@@ -5,9 +5,12 @@ mod tables;
 
 use tables::BAD_POOL;
 use tables::CONTRACT;
+use tables::DEFERRED;
+use tables::FAST_FAIL;
 use tables::FRAMEWORK;
 use tables::IRQL;
 use tables::VERIFIER;
+use tables::WORKER;
 
 use super::codes::code;
 use crate::machine::Kernel;
@@ -20,6 +23,14 @@ pub(super) fn labels(code: u32, parameters: &[u64; 4], rule: &str) -> [&'static 
         code::DRIVER_VERIFIER_DETECTED_VIOLATION => VERIFIER,
         code::BAD_POOL_CALLER => BAD_POOL,
         code::WDF_VIOLATION => FRAMEWORK,
+        code::TIMER_OR_DPC_INVALID => DEFERRED,
+        code::WORKER_INVALID => WORKER,
+        code::KERNEL_SECURITY_CHECK_FAILURE => FAST_FAIL,
+        code::KERNEL_APC_PENDING_DURING_EXIT => {
+            return ["", "the thread's APC disable count", "", ""];
+        }
+        code::KMODE_EXCEPTION_NOT_HANDLED => return ["the exception's status", "", "", ""],
+        code::INVALID_KERNEL_HANDLE => return ["the handle", "1: it is none", "", ""],
         code::SPECIAL_POOL_DETECTED_MEMORY_CORRUPTION => {
             let where_it_is = if parameters[3] == 0x23 {
                 "bytes before the block were written"

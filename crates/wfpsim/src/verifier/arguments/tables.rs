@@ -35,6 +35,8 @@ pub(super) const VERIFIER: &[Kind] = kinds! {
     0x13: "pool that is free was freed", "", "the block", "";
     0x14: "pool that is free was freed", "", "the block", "";
     0x15: "pool with an active timer in it was freed", "the timer", "", "the block";
+    0x30: "KeRaiseIrql to an IRQL below the current one", IRQL, "the IRQL asked for", "";
+    0x31: "KeLowerIrql to an IRQL above the current one", IRQL, "the IRQL asked for", "";
     0x32: "a spin lock was released at an IRQL other than DISPATCH_LEVEL", IRQL, LOCK, "";
     0x35: "a queued spin lock was released at an IRQL other than DISPATCH_LEVEL", IRQL, LOCK, "the IRQL to return to";
     0x36: "a queued spin lock was released at an IRQL other than DISPATCH_LEVEL", IRQL, LOCK, "the IRQL to return to";
@@ -49,6 +51,7 @@ pub(super) const VERIFIER: &[Kind] = kinds! {
     0x61: "pool was asked for while the driver is unloaded", "bytes of paged pool", "bytes of nonpaged pool", "how many blocks";
     0x62: "the driver was unloaded with pool not freed", "the driver object", "", "how many blocks";
     0x80: "KeSetEvent above the IRQL that it allows", IRQL, "the event", "";
+    0xC5: "a routine of the driver changed in how many critical regions its thread is", "the routine", "the regions now", "the regions before";
     0xDF: "a synchronization object where none may be", "the object", "", "";
     0xE0: "a user-mode address was given to a kernel function", "the address", "the bytes", "";
     0xE1: "a synchronization object at an invalid or pageable address", "the object", "", "";
@@ -58,8 +61,8 @@ pub(super) const VERIFIER: &[Kind] = kinds! {
     0xF5: "a NULL handle was given to ObReferenceObjectByHandle", "the handle", "the object type", "";
     0xF6: "a handle that is none of the kernel's was used as one", "the handle", "", "";
     0xF7: "a kernel handle was referenced as user mode does", "the handle", "the object type", "the access mode";
-    0x11A: "KeEnterCriticalRegion above APC_LEVEL", IRQL, "", "";
-    0x11B: "KeLeaveCriticalRegion above APC_LEVEL", IRQL, "", "";
+    0x11A: "KeEnterCriticalRegion above APC_LEVEL", IRQL, "the highest IRQL allowed", "";
+    0x11B: "KeLeaveCriticalRegion above APC_LEVEL", IRQL, "the highest IRQL allowed", "";
     0x120: "a wait above DISPATCH_LEVEL", IRQL, "the object waited for", "the timeout";
     0x121: "a wait without timeout at DISPATCH_LEVEL", IRQL, "the object waited for", "the timeout";
     0x122: "a wait with a timeout that is not zero at DISPATCH_LEVEL", IRQL, "the object waited for", "the timeout";
@@ -76,6 +79,9 @@ pub(super) const VERIFIER: &[Kind] = kinds! {
     0x1009: "the lock was released by a function of another kind of lock", "the lock", "", "";
     0x100A: "a thread that ended holds the lock", "the lock", "", "";
     0x100B: "memory was freed with a lock in it that is held", "the lock", "the number of the thread that holds it", "";
+    0x2000: "executable pool was asked for", "", "the flags", "the tag";
+    0x2000F: "DDI compliance: IrqlKeApcLte1", IRQL, "the highest IRQL allowed", "";
+    0x20011: "DDI compliance: IrqlKeDispatchLte", IRQL, "the highest IRQL allowed", "";
     0x2001B: "DDI compliance: ObPassive", IRQL, "the highest IRQL allowed", "";
     0x2001C: "DDI compliance: PsPassive", IRQL, "the highest IRQL allowed", "";
     0x2001F: "DDI compliance: ZwPassive", IRQL, "the highest IRQL allowed", "";
@@ -92,13 +98,31 @@ pub(super) const BAD_POOL: &[Kind] = kinds! {
     0x9B: "pool was asked for with tag 0", "the flags", "the bytes asked for", "";
 };
 
+/// Bug check 0xC7.
+pub(super) const DEFERRED: &[Kind] = kinds! {
+    0x01: "a queued DPC lies in memory that is freed", "the DPC", "the beginning of the memory", "its end";
+    0x03: "a DPC is to run on a processor that is not there", "the DPC", "the processor", "how many processors there are";
+};
+
+/// Bug check 0xE4.
+pub(super) const WORKER: &[Kind] = kinds! {
+    0x01: "a work item that is queued was queued", "the work item", "the queue", "";
+    0x02: "a work item that is queued was freed", "the work item", "its routine", "";
+    0x03: "a work item was allocated for what is no device object", "", "the object", "";
+};
+
+/// Bug check 0x139.
+pub(super) const FAST_FAIL: &[Kind] = kinds! {
+    0x03: "a LIST_ENTRY whose neighbours do not point to it", "", "", "";
+};
+
 /// Bug check 0x10D.
 pub(super) const FRAMEWORK: &[Kind] = kinds! {
     0x02: "a lock that is held was acquired", "", "", "";
     0x03: "a request was completed with references left", "the request", "how many", "";
     0x04: "NULL was given to a function that wants a value", "", "", "";
     0x05: "a handle of another type, or one that is gone", "the handle", "", "";
-    0x06: "a request was handled wrongly", "how", "the request", "";
+    0x06: "a request was handled wrongly", "how: 4 is more bytes than the buffer has", "the Information", "the bytes of the output buffer";
     0x07: "an object was dereferenced away instead of deleted", "the handle", "", "";
     0x0A: "a request was given to a queue that cannot take it", "the queue or the request", "", "";
     0x0B: "a lock was acquired or released wrongly", "the handle", "how", "";
@@ -112,6 +136,7 @@ pub(super) const CONTRACT: &[(&str, [&str; 4])] = by_rule! {
     "A-02": "the device object, or the status", "", "", "";
     "A-03": "the filter", "the layer", "", "";
     "A-06": "the handle", "", "", "";
+    "A-07": "the flow", "the layer", "the callout", "";
     "A-10": "the net buffer list", "", "", "";
     "A-11": "the handle or address that was given", "", "", "";
     "A-13": "the handle or list that was given", "the number that was given", "", "";
@@ -165,18 +190,24 @@ pub(super) const CONTRACT: &[(&str, [&str; 4])] = by_rule! {
     "B-02": "the net buffer list", "FreeMdl", "", "";
     "B-03": "the net buffer list", "the bytes that it was advanced by", "the bytes of the retreat that is to be undone", "";
     "B-06": "the MDL", "its flags", "", "";
+    "B-07": IRQL, "the highest IRQL allowed", "", "";
     "B-09": "the net buffer list", "", "", "";
     "B-10": "the net buffer list", "", "", "";
     "B-11": "the net buffer list, or the MDL chain", "the NET_BUFFER, or the offset", "the length", "the bytes that the chain describes";
     "B-12": "the driver's copy", "the NET_BUFFER that it names", "", "";
+    "C.1": "the IRQL, or the object", "the highest IRQL allowed, or the IRQL to return to", "the spin lock", "";
     "C-01": "the spin lock", "the lock queue handle", "", "";
+    "C-02": "the spin locks that were held before", "the spin locks that are held", "", "";
     "C-03": "the spin lock that is held", "", "", "";
     "C-04": "the object", "", "", "";
+    "C-05": "the work item", "", "", "";
     "C-06": "the EX_RUNDOWN_REF", "its value", "", "";
+    "C-07": "the flags", "the bytes asked for", "the tag", "";
     "C-50": "the filter or the device object", "the layer, or the callouts registered with it", "", "";
     "C-51": "the device object", "the callouts registered with it", "", "";
+    "D.1": IRQL, "the handle", "", "";
     "D-01": "the driver object", "", "", "";
     "D-02": "the device", "", "", "";
-    "D-04": "the device", "", "", "";
+    "D-04": "the device", "the callouts registered with it", "", "";
     "D-06": "the request", "the Information that it was completed with", "the first byte that was not written", "";
 };

@@ -102,9 +102,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Do not pend at ALE_FLOW_ESTABLISHED, and block there only for an error of security",
         severity: Severity::Failure,
         windows: Windows::Status("an error: there is no completion handle"),
-        check: Check::NotChecked {
-            why: "The model has no FLOW_ESTABLISHED layer. Taking what ALE has still to classify is A-66.",
-        },
+        check: Check::Tested { by: &["A-75"] },
         meaning: "The flow is there already. Blocking it tears down a connection that both ends believe in.",
         read: &["network: Processing Classify Callouts Asynchronously"],
     },

@@ -28,7 +28,12 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::BugCheck,
         windows: Windows::Nothing,
         check: Check::Tested {
-            by: &["A-13-endpoint", "A-13-compartment", "A-13-control-data"],
+            by: &[
+                "A-13-endpoint",
+                "A-13-compartment",
+                "A-13-control-data",
+                "OSR-59954",
+            ],
         },
         meaning: "A field whose bit is clear holds nothing. A reset that the stack makes itself, for one, comes to the outbound \
                   transport layer with most of them absent. A driver that asserts or assumes one stops there, or works with zero.",

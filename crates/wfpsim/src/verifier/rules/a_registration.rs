@@ -70,7 +70,9 @@ pub(super) const RULES: &[Rule] = &[
         windows: Windows::Status(
             "STATUS_INVALID_PARAMETER; STATUS_OBJECT_NAME_EXISTS, which NT_SUCCESS takes for a success",
         ),
-        check: Check::Open,
+        check: Check::Tested {
+            by: &["A-04", "A-04-no-delete"],
+        },
         meaning: "FwpsFlowAssociateContext0 refuses a context that nobody could be told the end of. If the flow has one already it \
                   says STATUS_OBJECT_NAME_EXISTS, which is of the success class: a driver that tests NT_SUCCESS believes its \
                   context is set, and leaks it.",
@@ -81,7 +83,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Remove every flow context before the callout is unregistered, and unregister again after STATUS_DEVICE_BUSY",
         severity: Severity::BugCheck,
         windows: Windows::Status("STATUS_DEVICE_BUSY, a warning"),
-        check: Check::Open,
+        check: Check::Tested { by: &["A-05"] },
         meaning: "While a flow carries the callout's context the callout stays registered. A driver that goes on unloading is \
                   called back when that flow ends, in code that is gone.",
         read: &[
@@ -110,7 +112,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "Do not call FwpsFlowRemoveContext0 from flowDeleteFn",
         severity: Severity::Hang,
         windows: Windows::Nothing,
-        check: Check::Open,
+        check: Check::Tested { by: &["A-07"] },
         meaning: "The engine calls flowDeleteFn while it takes the association away itself. Removing it once more from there works \
                   on what is half gone, under locks of the engine.",
         read: &["FWPS_CALLOUT_FLOW_DELETE_NOTIFY_FN0"],

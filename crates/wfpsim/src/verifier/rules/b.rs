@@ -4,6 +4,7 @@ use super::Check;
 use super::Rule;
 use super::Severity;
 use super::Windows;
+use super::shown;
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -83,7 +84,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "NET_BUFFER functions at DISPATCH_LEVEL at most",
         severity: Severity::BugCheck,
         windows: Windows::Ndis("Irql_NetBuffer_Function"),
-        check: Check::Open,
+        check: Check::Tested { by: shown::B_07 },
         meaning: "They take spin locks and allocate pool, which is not allowed above.",
         read: &["devtest: NDIS rule Irql_NetBuffer_Function"],
     },

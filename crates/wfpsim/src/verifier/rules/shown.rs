@@ -25,7 +25,6 @@ pub(super) const A_1: &[&str] = &[
     "A.1-FwpsQueryPacketInjectionState0-high",
     "A.1-FwpsGetPacketListSecurityInformation0-high",
     "A.1-FwpmBfeStateGet0-high",
-    "A.1-NdisGetDataBuffer-high",
     "A.1-FwpsPendOperation0-high",
     "A.1-FwpsCompleteOperation0-high",
     "A.1-FwpsReferenceNetBufferList0-high",
@@ -35,8 +34,12 @@ pub(super) const A_1: &[&str] = &[
     "A.1-FwpsInjectTransportSendAsync0-high",
     "A.1-FwpsInjectTransportReceiveAsync0-high",
     "A.1-FwpsConstructIpHeaderForTransportPacket0-high",
-    "A.1-NdisRetreatNetBufferDataStart-high",
-    "A.1-NdisAdvanceNetBufferDataStart-high",
+];
+
+pub(super) const B_07: &[&str] = &[
+    "B-07-NdisGetDataBuffer-high",
+    "B-07-NdisRetreatNetBufferDataStart-high",
+    "B-07-NdisAdvanceNetBufferDataStart-high",
 ];
 
 pub(super) const C_01: &[&str] = &[
