@@ -1,8 +1,11 @@
 //! Where Windows itself would stop for a mistake, the verifier stops with Windows' code, and says the same in parameter 1 where it
 //! is the kind of mistake and no address.
 
-/// Mistakes, the bug check, and its first parameter.
-const CODES: &[(u32, &[(&str, Option<u64>)])] = &[
+/// Mistakes by name, each with the bug check's first parameter where it is the same every time.
+type Named = [(&'static str, Option<u64>)];
+
+/// Bug checks, and the mistakes that end in each.
+const CODES: &[(u32, &Named)] = &[
     (0x1E, &[("C-07-raises", Some(0xC000009A))]),
     (0x20, &[("C-62-thread-ends-in-region", Some(0x0))]),
     (0x93, &[("C-04-closed-twice", None)]),

@@ -57,11 +57,11 @@ pub(crate) fn image_data<T: Any>(key: usize, make: impl FnOnce() -> T) -> &'stat
     let known = TABLES.with_borrow(|tables| tables.statics.get(&key).copied());
     let data = known.unwrap_or_else(|| {
         // Kept until the process ends: a static goes away with its image, and these tests never unload one.
-        let made: *const dyn Any = Box::leak(Box::new(make()));
+        let made: *const dyn Any = Box::into_raw(Box::new(make()));
         TABLES.with_borrow_mut(|tables| tables.statics.insert(key, made));
         made
     });
-    // SAFETY: Leaked, so it lives for ever.
+    // SAFETY: Never freed, so it lives for ever.
     let data = unsafe { &*data };
     data.downcast_ref().expect("one type for each key")
 }
