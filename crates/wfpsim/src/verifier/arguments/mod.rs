@@ -160,3 +160,32 @@ pub(super) fn level_name(level: u8) -> &'static str {
         _ => "above DISPATCH_LEVEL",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verifier::Rule;
+
+    #[test]
+    fn each_kind_and_each_rule_is_told_once() {
+        for table in [VERIFIER, BAD_POOL, FRAMEWORK] {
+            assert!(table.is_sorted_by(|one, next| one.value < next.value));
+        }
+        let place = |rule: &str| Rule::all().position(|known| known.id == rule);
+        let places: Vec<_> = CONTRACT.iter().map(|(rule, _)| place(rule)).collect();
+        assert!(places.iter().all(Option::is_some), "{places:?}");
+        assert!(places.is_sorted_by(|one, next| one < next), "{places:?}");
+    }
+
+    #[test]
+    fn a_kind_that_is_not_known_is_said_to_be_one_and_an_unknown_code_says_nothing() {
+        let told = |code, first| labels(code, &[first, 0, 0, 0], "C-62")[0];
+        let verifier = code::DRIVER_VERIFIER_DETECTED_VIOLATION;
+        assert_eq!(
+            told(verifier, 0x3E),
+            "KeLeaveCriticalRegion without KeEnterCriticalRegion"
+        );
+        assert_eq!(told(verifier, 0xFFFF), "the kind of violation");
+        assert_eq!(told(0x1234, 1), "");
+    }
+}
