@@ -44,9 +44,13 @@ thread_local! {
     static CARRIED: RefCell<Vec<*mut Context>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Forgets what a driver on an earlier machine of this host thread left.
+pub fn forget() {
+    CARRIED.with_borrow_mut(Vec::clear);
+}
+
 /// Registers the callout.
 pub fn register(device: *mut DEVICE_OBJECT) -> NTSTATUS {
-    CARRIED.with_borrow_mut(Vec::clear);
     let deleted: FWPS_CALLOUT_FLOW_DELETE_NOTIFY_FN0 = if makes("A-04-no-delete") {
         None
     } else {

@@ -181,6 +181,7 @@ pub fn globals() -> *mut Globals {
 
 /// What the image's data section holds when it has been loaded.
 fn fresh() -> *mut Globals {
+    flows::forget();
     GLOBALS.with(|globals| unsafe {
         *globals.get() = Some(Globals {
             setup: SETUP.get(),

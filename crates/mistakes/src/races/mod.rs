@@ -71,10 +71,7 @@ const fn race(
 const LOST_WAKE_UP: Threads = Threads {
     begin: |_| {},
     bodies: [work, give_work],
-    tell_to_end: |context| unsafe {
-        locked(context, || (*context).ending = true);
-        ntddk::KeSetEvent(&raw mut (*context).events[0], 0, 0);
-    },
+    tell_to_end: |_| {},
 };
 
 unsafe fn work(context: *mut Context) {
@@ -112,6 +109,11 @@ unsafe fn give_work(context: *mut Context) {
             locked(context, || (*context).count += 1);
             ntddk::KeSetEvent(&raw mut (*context).events[0], 0, 0);
         }
+    }
+    // The last of it: that there is no more.
+    unsafe {
+        locked(context, || (*context).ending = true);
+        ntddk::KeSetEvent(&raw mut (*context).events[0], 0, 0);
     }
 }
 
