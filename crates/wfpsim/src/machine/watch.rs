@@ -170,6 +170,10 @@ impl Kernel {
 
     /// Packets and operations that a driver has held for longer than it may.
     fn look_for_held(&self, limit: Time) {
+        if self.fwp.pending_injections() > 0 {
+            // An adapter may take its time with what was injected, and with it the originals. That is not the driver's doing.
+            return;
+        }
         let Some((object, since)) = self
             .ndis
             .held_since()
