@@ -3,6 +3,7 @@
 use wfpsim_packet::transport::TcpFlags;
 
 use super::traffic::exchange;
+use super::traffic::scenario;
 use crate::check::bench::Bench;
 use crate::check::packets::Protection;
 use crate::check::packets::protected;
@@ -11,20 +12,8 @@ use crate::check::packets::tunnelled;
 use crate::check::packets::udp;
 use crate::check::scenario::Cases;
 use crate::check::scenario::Scenario;
-use crate::check::scenario::ordinary;
 use crate::stack::Received;
 use wfp_sys::consts;
-
-const fn scenario(name: &'static str, what: &'static str, story: fn(&mut Bench<'_>)) -> Scenario {
-    Scenario {
-        name,
-        what,
-        seeds: 40,
-        cases: Cases::Families(1),
-        config: ordinary,
-        story,
-    }
-}
 
 pub(super) static SCENARIOS: &[Scenario] = &[
     scenario("ipsec-ah", "AH in transport mode", |bench| {

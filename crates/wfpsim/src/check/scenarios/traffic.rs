@@ -14,7 +14,12 @@ use crate::check::scenario::Scenario;
 use crate::check::scenario::ordinary;
 use crate::stack::Transmitted;
 
-const fn scenario(name: &'static str, what: &'static str, story: fn(&mut Bench<'_>)) -> Scenario {
+/// A scenario of traffic, once for each version of IP.
+pub(super) const fn scenario(
+    name: &'static str,
+    what: &'static str,
+    story: fn(&mut Bench<'_>),
+) -> Scenario {
     Scenario {
         name,
         what,
