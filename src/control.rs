@@ -19,12 +19,14 @@ pub fn answer(tollgate: &Tollgate, mut request: Request) {
 
 /// IOCTL_TOLLGATE_COUNTERS. STATUS_BUFFER_TOO_SMALL when the output is shorter than the reply.
 fn counters(tollgate: &Tollgate, request: &mut Request) -> Result<()> {
+    let mut room = request.output(Counters::SIZE)?;
+    // Written from a buffer of its own, so that not one byte more than the reply leaves the kernel (D-06). Put together when there is
+    // room for it: a copy that lived across that call would be made twice.
     let mut reply = [0; Counters::SIZE];
     tollgate
         .counters
         .snapshot()
         .write_to(&mut reply)
         .ok_or(NtStatus::BUFFER_TOO_SMALL)?;
-    // Written from a buffer of its own, so that not one byte more than the reply leaves the kernel (D-06).
-    request.output(Counters::SIZE)?.write(&reply)
+    room.write(&reply)
 }

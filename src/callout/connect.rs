@@ -78,18 +78,11 @@ fn hold(
     };
     match classify.pend(cx) {
         Ok(pended) => {
-            put(
-                tollgate,
-                cx,
-                place,
-                counter,
-                facts,
-                Work::Connect {
-                    pended,
-                    endpoint_handle,
-                    datagram,
-                },
-            );
+            put(tollgate, cx, place, counter, facts, || Work::Connect {
+                pended,
+                endpoint_handle,
+                datagram,
+            });
             Ok(classify.absorb())
         }
         Err(error) => Ok(refuse(tollgate, classify, &error)),

@@ -9,6 +9,7 @@ mod outbound_transport;
 mod read;
 mod recv_accept;
 
+use nt::time::InterruptTime;
 use nt::{Cx, NtStatus};
 use tollgate_abi::Counter;
 use wfp::{Answer, Classify, HoldError, Host, LayerKind, NblRef};
@@ -109,7 +110,7 @@ fn hold_packet(
 ) -> Answer {
     match classify.reference(cx) {
         Ok(nbl) => {
-            put(tollgate, cx, place, counter, facts, work(nbl));
+            put(tollgate, cx, place, counter, facts, || work(nbl));
             classify.absorb()
         }
         Err(error) => inline(tollgate, classify, &facts, unreferenced(&error)),
@@ -117,22 +118,23 @@ fn hold_packet(
 }
 
 /// Puts what is held into its place, and counts it. IRQL ≤ DISPATCH_LEVEL.
+///
+/// The time is asked for before `work` is put together: half a kilobyte that lived across that call would be copied twice.
 fn put(
     tollgate: &Tollgate,
     cx: &mut Cx,
     place: Place<'_, Held>,
     counter: Counter,
     facts: Facts,
-    work: Work,
+    work: impl FnOnce() -> Work,
 ) {
     // Counted first: the worker may have ended it before the next line here runs.
     tollgate.count(counter);
-    place.put(
-        cx,
-        Held {
-            facts,
-            since: nt::time::InterruptTime::now(),
-            work,
-        },
-    );
+    let since = InterruptTime::now();
+    let held = Held {
+        facts,
+        since,
+        work: work(),
+    };
+    place.put(cx, held);
 }

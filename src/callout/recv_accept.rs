@@ -85,7 +85,7 @@ fn pend(
         .map_err(|error| unreferenced(&error))?;
     match classify.pend(cx) {
         Ok(pended) => {
-            let work = Work::RecvAccept {
+            let work = || Work::RecvAccept {
                 pended,
                 packet: copy.with(nbl),
             };

@@ -421,7 +421,7 @@ impl Counters {
         let (version, count) = head.split_at_mut_checked(4)?;
         version.copy_from_slice(&self.version.to_le_bytes());
         count.copy_from_slice(&self.count.to_le_bytes());
-        for (place, value) in values.chunks_exact_mut(8).zip(self.values) {
+        for (place, value) in values.chunks_exact_mut(8).zip(&self.values) {
             place.copy_from_slice(&value.to_le_bytes());
         }
         Some(Self::SIZE)
