@@ -2,16 +2,16 @@
 
 use std::cell::Cell;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::ptr::NonNull;
 
 use super::compact::Compact;
+use super::pages::Pages;
 use super::region;
 use crate::verifier::ObjectId;
 
 /// Size of a page on every host that the simulator runs on (x86-64, and ARM64 with 4 KiB pages).
-const PAGE: usize = 4096;
+pub(super) const PAGE: usize = 4096;
 
 /// Address space reserved for one machine. Nothing is committed until it is used.
 const REGION: usize = 1 << 30;
@@ -122,8 +122,7 @@ pub struct Arena {
     base: NonNull<u8>,
     /// Where the next block is looked for. Never the first page, which guards the second.
     next: Cell<usize>,
-    /// By first page, so that the block of a faulting address is found by one range look-up.
-    blocks: RefCell<BTreeMap<usize, Block>>,
+    blocks: RefCell<Pages>,
     live: Cell<usize>,
     /// Bytes of pages of the blocks that are alive.
     live_span: Cell<usize>,
@@ -150,7 +149,8 @@ impl Arena {
 
     /// Blocks without pages of their own: little is seen of what is only read where it must not be.
     pub(crate) fn compact() -> Self {
-        let mut arena = Self::over(NonNull::dangling());
+        let base = NonNull::dangling();
+        let mut arena = Self::over(base, Pages::new(base.as_ptr() as usize, 0));
         arena.compact = Some(Compact::new());
         arena
     }
@@ -166,15 +166,16 @@ impl Arena {
     ///
     /// If the host refuses a gibibyte of address space.
     fn reserve() -> Self {
-        Self::over(region::reserve(REGION, libc::PROT_NONE))
+        let base = region::reserve(REGION, libc::PROT_NONE);
+        Self::over(base, Pages::new(base.as_ptr() as usize, REGION))
     }
 
     /// An arena over a region that nobody uses and nobody can touch.
-    fn over(base: NonNull<u8>) -> Self {
+    fn over(base: NonNull<u8>, blocks: Pages) -> Self {
         Self {
             base,
             next: Cell::new(PAGE),
-            blocks: RefCell::new(BTreeMap::new()),
+            blocks: RefCell::new(blocks),
             live: Cell::new(0),
             live_span: Cell::new(0),
             used: Cell::new(0),
@@ -242,19 +243,16 @@ impl Arena {
             );
             std::ptr::write_bytes((start + size) as *mut u8, SLACK, slot + body - start - size);
         }
-        self.blocks.borrow_mut().insert(
+        self.blocks.borrow_mut().insert(Block {
+            start,
+            size,
+            purpose,
+            state: BlockState::Live,
+            object,
             slot,
-            Block {
-                start,
-                size,
-                purpose,
-                state: BlockState::Live,
-                object,
-                slot,
-                span,
-                guard: PAGE,
-            },
-        );
+            span,
+            guard: PAGE,
+        });
         if matches!(purpose, Purpose::PagedPool(_)) {
             self.paged.borrow_mut().insert(slot);
         }
@@ -270,7 +268,7 @@ impl Arena {
         }
         self.paged.borrow_mut().remove(&block.slot);
         self.protect(block.slot, block.span - PAGE, libc::PROT_NONE);
-        if let Some(entry) = self.blocks.borrow_mut().get_mut(&block.slot) {
+        if let Some(entry) = self.blocks.borrow_mut().find_mut(block.slot) {
             entry.state = BlockState::Freed;
         }
         self.live.set(self.live.get() - 1);
@@ -287,7 +285,7 @@ impl Arena {
             .paged
             .borrow()
             .iter()
-            .filter_map(|slot| blocks.get(slot))
+            .filter_map(|&slot| blocks.find(slot))
         {
             self.set_touchable(block, paged_in);
         }
@@ -324,9 +322,7 @@ impl Arena {
         if let Some(compact) = &self.compact {
             return compact.find(address);
         }
-        let blocks = self.blocks.borrow();
-        let (_, block) = blocks.range(..=address).next_back()?;
-        (address < block.slot + block.span).then_some(*block)
+        self.blocks.borrow().find(address).copied()
     }
 
     /// The block that begins exactly at `address`.
@@ -340,15 +336,13 @@ impl Arena {
             return compact.find(address);
         }
         let blocks = self.blocks.borrow();
-        let before = blocks.range(..=address).next_back();
-        let before = before
-            .map(|(_, block)| *block)
-            .filter(|block| address < block.slot + block.span);
+        let before = blocks.find(address).copied();
         // An underrun of a block that fills its pages meets the guard page of the one before.
-        let next = blocks.range(address..).next();
-        let next = next
-            .map(|(_, block)| *block)
-            .filter(|block| block.start - address <= PAGE);
+        let next = blocks
+            .within(address.next_multiple_of(PAGE), PAGE + 1)
+            .find(|block| block.slot >= address)
+            .filter(|block| block.start - address <= PAGE)
+            .copied();
         match (before, next) {
             (Some(before), Some(next)) => {
                 let behind = address.saturating_sub(before.start + before.size);
@@ -376,12 +370,11 @@ impl Arena {
         if let Some(compact) = &self.compact {
             return compact.live_blocks();
         }
-        self.blocks
-            .borrow()
-            .values()
-            .filter(|block| block.state == BlockState::Live)
-            .copied()
-            .collect()
+        let blocks = self.blocks.borrow();
+        let live = blocks.all().filter(|block| block.state == BlockState::Live);
+        let mut live: Vec<Block> = live.copied().collect();
+        live.sort_unstable_by_key(|block| block.slot);
+        live
     }
 
     /// How many blocks are alive.
@@ -406,23 +399,15 @@ impl Arena {
             }
             let slot = base + self.next.get();
             // Freed blocks in the way are forgotten; a live one is stepped over.
-            let in_the_way: Vec<Block> = blocks
-                .range(..slot + span)
-                .rev()
-                .take_while(|(_, block)| block.slot + block.span > slot)
-                .map(|(_, block)| *block)
-                .collect();
-            if let Some(live) = in_the_way
-                .iter()
+            let live = blocks
+                .within(slot, span)
                 .filter(|block| block.state == BlockState::Live)
-                .max_by_key(|block| block.slot)
-            {
+                .last();
+            if let Some(live) = live {
                 self.next.set(live.slot + live.span - base);
                 continue;
             }
-            for block in in_the_way {
-                blocks.remove(&block.slot);
-            }
+            blocks.remove_within(slot, span);
             self.next.set(slot + span - base);
             self.used.set(self.used.get().max(self.next.get()));
             return slot;
@@ -462,9 +447,11 @@ impl Drop for Arena {
         if used > 0 {
             self.protect(self.base.as_ptr() as usize, used, libc::PROT_NONE);
         }
+        let mut blocks = self.blocks.replace(Pages::new(0, 0));
+        blocks.clear();
         let kept = SPARE.try_with(|spare| match spare.take() {
             None => {
-                spare.set(Some(Self::over(self.base)));
+                spare.set(Some(Self::over(self.base, blocks)));
                 true
             }
             other => {

@@ -86,7 +86,8 @@ pub(crate) fn install() {
     if !SIGNAL_STACK.replace(true) {
         const SIZE: usize = 128 * 1024;
         // The stack lives as long as the host thread may take signals, which is for ever as far as we can tell.
-        let stack = Box::into_raw(vec![0u8; SIZE].into_boxed_slice());
+        // Not zeroed: a signal's frame does not look at what was there.
+        let stack = Box::into_raw(Box::<[u8]>::new_uninit_slice(SIZE));
         let description = libc::stack_t {
             ss_sp: stack.cast(),
             ss_flags: 0,

@@ -7,6 +7,7 @@
 mod arena;
 mod compact;
 mod fault;
+mod pages;
 mod region;
 mod watch;
 
