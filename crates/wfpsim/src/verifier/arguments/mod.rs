@@ -125,12 +125,15 @@ pub(super) fn explained(
 
 /// What a value is.
 fn identity(kernel: &Kernel, label: &str, value: u64) -> Option<String> {
-    if label.contains("IRQL") {
-        return u8::try_from(value)
-            .ok()
-            .map(|level| level_name(level).to_owned());
+    // Other labels tell of a kind of violation, whose number is neither.
+    let value_told = label.starts_with("the ");
+    if value_told
+        && label.contains("IRQL")
+        && let Some(level) = u8::try_from(value).ok().filter(|level| *level < 32)
+    {
+        return Some(level_name(level).to_owned());
     }
-    if label.contains("tag") {
+    if value_told && label.contains("tag") {
         let tag = u32::try_from(value).ok()?.to_le_bytes();
         return Some(format!("'{}'", tag.escape_ascii()));
     }
