@@ -14,7 +14,7 @@ use crate::image::Arch;
 /// What `cargo xtask throughput` is told.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The capture
+    /// The capture, a pcap file
     #[arg(default_value = "tests/captures/ipsec-transport-v6.pcap")]
     capture: PathBuf,
     /// What else `wfpsim replay` is told, after `--`: --host, --sa, --seed
@@ -36,25 +36,42 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
         .context("cannot run cargo")?;
     ensure!(status.success(), "wfpsim was not built: {status}");
     let program = crate::image::target_dir(root)?.join("release/wfpsim");
-    let linked = instructions(&program, args, None)?;
-    println!("linked: {linked} instructions");
-    let of_image = instructions(&program, args, Some(&image))?;
-    println!("image:  {of_image} instructions, with reading and mapping it");
+    // What it costs to begin and to end, with loading and unloading the driver.
+    let empty = crate::image::target_dir(root)?.join("empty.pcap");
+    let whole = std::fs::read(&args.capture)
+        .with_context(|| format!("cannot read {}", args.capture.display()))?;
+    let header = whole
+        .get(..PCAP_HEADER)
+        .context("the capture is shorter than a pcap header")?;
+    std::fs::write(&empty, header).with_context(|| format!("cannot write {}", empty.display()))?;
+    let count = |capture: &Path, image| instructions(&program, args, capture, image);
+    let linked = [count(&args.capture, None)?, count(&empty, None)?];
+    let of_image = [
+        count(&args.capture, Some(&image))?,
+        count(&empty, Some(&image))?,
+    ];
+    println!("                instructions, of which to load, begin and end");
+    println!("linked {:>21} {:>20}", linked[0], linked[1]);
+    println!("image  {:>21} {:>20}", of_image[0], of_image[1]);
     println!(
-        "throughput of the image is {:.3} of the linked driver's",
-        linked as f64 / of_image as f64
+        "throughput of the image, of the linked driver's: {:.4} with loading, {:.4} without",
+        linked[0] as f64 / of_image[0] as f64,
+        (linked[0] - linked[1]) as f64 / (of_image[0] - of_image[1]) as f64
     );
     Ok(())
 }
 
+/// Bytes of a pcap file before its first packet.
+const PCAP_HEADER: usize = 24;
+
 /// The instructions of one replay.
-fn instructions(program: &Path, args: &Args, image: Option<&Path>) -> Result<u64> {
+fn instructions(program: &Path, args: &Args, capture: &Path, image: Option<&Path>) -> Result<u64> {
     let mut command = Command::new("valgrind");
     command
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
         .arg(program)
         .args(["replay", "--json"])
-        .arg(&args.capture)
+        .arg(capture)
         .args(&args.options);
     if let Some(image) = image {
         command.arg("--image").arg(image);

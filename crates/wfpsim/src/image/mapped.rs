@@ -1,15 +1,18 @@
 //! An image in memory: sections mapped with their own protections, relocated, bound.
 
-use std::collections::BTreeMap;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::LazyLock;
+
+use rustc_hash::FxBuildHasher;
+use rustc_hash::FxHashMap;
 
 use super::ImageError;
 use super::missing;
 use super::pe::Image;
-use super::pe::Import;
 use super::pe::PAGE;
 use super::pe::Symbol;
+use crate::exports::Export;
 
 /// One copy of an image in this process.
 pub(crate) struct Mapped {
@@ -26,7 +29,7 @@ pub(crate) struct Mapped {
 impl Mapped {
     /// Maps a copy of `image`. `cookie` is what its security cookie is to be; never the compiler's default.
     pub fn new(image: &Arc<Image>, cookie: u64) -> Result<Self, ImageError> {
-        let resolved = Resolved::new(&image.imports);
+        let resolved = Resolved::new(image);
         let stand_ins = (resolved.missing.len() * missing::STRIDE).next_multiple_of(PAGE as usize);
         let size = image.size as usize + stand_ins;
         // SAFETY: an anonymous private mapping at an address of the host's choice touches no memory of ours.
@@ -214,25 +217,16 @@ struct Resolved {
 }
 
 impl Resolved {
-    fn new(imports: &[Import]) -> Self {
-        // Module names are compared as Windows does it: without regard to case.
-        let known: BTreeMap<(String, &str), usize> = crate::exports::all()
-            .filter(|export| !export.win64.is_null())
-            .map(|export| {
-                (
-                    (export.module.to_ascii_lowercase(), export.name),
-                    export.win64 as usize,
-                )
-            })
-            .collect();
+    fn new(image: &Image) -> Self {
+        let imports = &image.imports;
+        let narrow = image.highest_kept.is_none_or(|register| register <= 7);
         let mut resolved = Self {
-            targets: Vec::new(),
+            targets: Vec::with_capacity(imports.len()),
             missing: Vec::new(),
         };
         for import in imports {
-            let module = import.module.to_ascii_lowercase();
             let found = match &import.symbol {
-                Symbol::Name(name) => known.get(&(module, name.as_str())).copied(),
+                Symbol::Name(name) => exported(&import.module, name),
                 Symbol::Ordinal(_) => None,
             };
             let target = found.map_or_else(
@@ -242,10 +236,45 @@ impl Resolved {
                         .push(format!("{}!{}", import.module, import.symbol));
                     Target::Missing(resolved.missing.len() - 1)
                 },
-                Target::Function,
+                |export| {
+                    Target::Function(if narrow {
+                        export.win64_narrow
+                    } else {
+                        export.win64
+                    } as usize)
+                },
             );
             resolved.targets.push(target);
         }
         resolved
+    }
+}
+
+/// The function of a module that images are bound to. Module names are compared as Windows does it: without regard to case.
+fn exported(module: &str, name: &str) -> Option<&'static Export> {
+    static BY_NAME: LazyLock<FxHashMap<&str, &Export>> = LazyLock::new(|| {
+        let mut by_name = FxHashMap::with_capacity_and_hasher(512, FxBuildHasher);
+        by_name.extend(crate::exports::all().map(|export| (export.name, export)));
+        by_name
+    });
+    let export = BY_NAME.get(name)?;
+    export
+        .module
+        .eq_ignore_ascii_case(module)
+        .then_some(*export)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_is_found_in_its_module_only_and_its_name_is_in_no_other() {
+        let mut names: Vec<&str> = crate::exports::all().map(|export| export.name).collect();
+        names.sort_unstable();
+        assert!(names.is_sorted_by(|one, next| one < next));
+        let found = exported("NTOSKRNL.EXE", "KeSetEvent").expect("it is there");
+        assert_eq!((found.module, found.name), ("ntoskrnl.exe", "KeSetEvent"));
+        assert!(exported("ndis.sys", "KeSetEvent").is_none());
     }
 }

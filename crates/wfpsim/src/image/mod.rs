@@ -11,6 +11,7 @@ mod missing;
 pub mod pe;
 mod shared_data;
 mod symbols;
+pub(crate) mod thunk;
 mod unwind;
 
 pub use error::ImageError;

@@ -34,6 +34,8 @@ pub struct Image {
     pub imports: Vec<Import>,
     /// Where its security cookie is, if it has one.
     pub cookie: Option<u32>,
+    /// The highest of the vector registers xmm6 to xmm15 that a function of it keeps something in across calls.
+    pub highest_kept: Option<u8>,
     /// What reports call it: the file's name without its ending.
     pub name: String,
     /// The symbols beside the file, if there are any.
@@ -156,12 +158,14 @@ impl Image {
             relocations: Vec::new(),
             imports: imports(&file)?,
             cookie: None,
+            highest_kept: None,
             name: "driver".to_owned(),
             pdb: None,
         };
         image.relocations = image.read_relocations(&file, bytes)?;
         image.check_places()?;
         image.cookie = image.read_cookie(&file);
+        image.highest_kept = image.read_highest_kept(&file);
         Ok(image)
     }
 
@@ -242,6 +246,78 @@ impl Image {
             }
         }
         Ok(())
+    }
+
+    /// The highest vector register that the unwind information of a function says it saves. What cannot be read counts as all.
+    fn read_highest_kept(&self, file: &PeFile64<'_>) -> Option<u8> {
+        let directory = file
+            .data_directories()
+            .get(pe::IMAGE_DIRECTORY_ENTRY_EXCEPTION)?;
+        let size = directory.size.get(LE);
+        if size == 0 {
+            return None;
+        }
+        let table = self.bytes_at(directory.virtual_address.get(LE), size);
+        let entries = table.unwrap_or_default().chunks_exact(12);
+        // Without a table nothing is known of what its functions keep.
+        let mut highest = if entries.len() == 0 { Some(15) } else { None };
+        for entry in entries {
+            let information = entry.last_chunk().map(|bytes| u32::from_le_bytes(*bytes));
+            highest = highest.max(self.saved_by(information.unwrap_or_default()));
+        }
+        highest
+    }
+
+    /// The highest vector register that the UNWIND_INFO at an address says its function saves; 15 if it cannot be read.
+    fn saved_by(&self, information: u32) -> Option<u8> {
+        const UNREADABLE: Option<u8> = Some(15);
+        let Some(&[_version, _prologue, count, _frame]) = self
+            .bytes_at(information, 4)
+            .and_then(|bytes| bytes.first_chunk())
+        else {
+            return UNREADABLE;
+        };
+        let codes = information
+            .checked_add(4)
+            .and_then(|codes| self.bytes_at(codes, u32::from(count) * 2));
+        let mut codes = codes.unwrap_or_default().chunks_exact(2);
+        if codes.len() != usize::from(count) {
+            return UNREADABLE;
+        }
+        let mut highest = None;
+        while let Some(&[_offset, code]) = codes.next() {
+            let (operation, operand) = (code & 15, code >> 4);
+            // How many more places the operation takes; numbers and sizes are those of the x64 exception handling page.
+            let more = match operation {
+                // UWOP_PUSH_NONVOL, ALLOC_SMALL, SET_FPREG, PUSH_MACHFRAME.
+                0 | 2 | 3 | 10 => 0,
+                // UWOP_ALLOC_LARGE.
+                1 if operand == 0 => 1,
+                1 => 2,
+                // UWOP_SAVE_NONVOL and its far form.
+                4 => 1,
+                5 => 2,
+                // UWOP_SAVE_XMM128 and its far form.
+                8 | 9 => {
+                    highest = highest.max(Some(operand));
+                    u8::from(operation == 9) + 1
+                }
+                _ => return UNREADABLE,
+            };
+            for _ in 0..more {
+                codes.next();
+            }
+        }
+        highest
+    }
+
+    /// Bytes that the file has at an address of the image.
+    fn bytes_at(&self, address: u32, length: u32) -> Option<&[u8]> {
+        let section = self.section_at(address, length)?;
+        let offset = (address - section.address) as usize;
+        section
+            .data
+            .get(offset..offset.checked_add(length as usize)?)
     }
 
     /// The place of the security cookie that the load configuration names (offset 0x58), if it is a sound one.
@@ -351,4 +427,66 @@ pub(super) fn imports(file: &PeFile64<'_>) -> Result<Vec<Import>, ImageError> {
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An image of one section that holds this UNWIND_INFO at its start.
+    fn with_unwind_information(data: &[u8]) -> Image {
+        Image {
+            size: 2 * PAGE,
+            base: 0,
+            entry: PAGE,
+            headers: Vec::new(),
+            sections: vec![Section {
+                name: ".rdata".to_owned(),
+                address: PAGE,
+                size: data.len() as u32,
+                data: data.to_vec(),
+                writable: false,
+                executable: false,
+                discardable: false,
+            }],
+            relocations: Vec::new(),
+            imports: Vec::new(),
+            cookie: None,
+            highest_kept: None,
+            name: "test".to_owned(),
+            pdb: None,
+        }
+    }
+
+    #[test]
+    fn the_highest_vector_register_that_a_function_saves_is_found_behind_longer_operations() {
+        // A push of rbx, an allocation of 0x200 bytes, xmm6 and, in the far form, xmm9.
+        let codes = [
+            [0x30, 0x30],
+            [0x2C, 0x01],
+            [0x40, 0x00],
+            [0x20, 0x68],
+            [0x02, 0x00],
+            [0x10, 0x99],
+            [0x00, 0x00],
+            [0x01, 0x00],
+        ];
+        let mut information = vec![1, 0x30, codes.len() as u8, 0];
+        information.extend(codes.as_flattened());
+        let image = with_unwind_information(&information);
+        assert_eq!(image.saved_by(PAGE), Some(9));
+        // Cut off before its end, or elsewhere, it may hold anything.
+        let cut = with_unwind_information(&information[..8]);
+        assert_eq!(cut.saved_by(PAGE), Some(15));
+        assert_eq!(image.saved_by(5 * PAGE), Some(15));
+        assert_eq!(image.saved_by(u32::MAX), Some(15));
+    }
+
+    #[test]
+    fn a_function_that_saves_no_vector_register_keeps_none() {
+        let image = with_unwind_information(&[1, 4, 1, 0, 4, 0x30]);
+        assert_eq!(image.saved_by(PAGE), None);
+        let unknown = with_unwind_information(&[2, 4, 1, 0, 4, 0x16]);
+        assert_eq!(unknown.saved_by(PAGE), Some(15));
+    }
 }

@@ -33,26 +33,40 @@ unsafe extern "win64" fn memcmp(one: *const c_void, other: *const c_void, length
     unsafe { libc::memcmp(one, other, length) }
 }
 
+mod narrow {
+    use crate::image::thunk::thunk;
+
+    #[unsafe(naked)]
+    pub(super) unsafe extern "win64" fn memcpy() {
+        thunk!(libc::memcpy, 3)
+    }
+
+    #[unsafe(naked)]
+    pub(super) unsafe extern "win64" fn memmove() {
+        thunk!(libc::memmove, 3)
+    }
+
+    #[unsafe(naked)]
+    pub(super) unsafe extern "win64" fn memset() {
+        thunk!(libc::memset, 3)
+    }
+
+    #[unsafe(naked)]
+    pub(super) unsafe extern "win64" fn memcmp() {
+        thunk!(libc::memcmp, 3)
+    }
+}
+
+macro_rules! entries {
+    ($($name:ident)*) => {
+        &[$( Export {
+            module: "ntoskrnl.exe",
+            name: stringify!($name),
+            win64: $name as *const (),
+            win64_narrow: narrow::$name as *const (),
+        } ),*]
+    };
+}
+
 /// What images may import of them.
-pub static EXPORTS: &[Export] = &[
-    Export {
-        module: "ntoskrnl.exe",
-        name: "memcpy",
-        win64: memcpy as *const (),
-    },
-    Export {
-        module: "ntoskrnl.exe",
-        name: "memmove",
-        win64: memmove as *const (),
-    },
-    Export {
-        module: "ntoskrnl.exe",
-        name: "memset",
-        win64: memset as *const (),
-    },
-    Export {
-        module: "ntoskrnl.exe",
-        name: "memcmp",
-        win64: memcmp as *const (),
-    },
-];
+pub static EXPORTS: &[Export] = entries!(memcpy memmove memset memcmp);
