@@ -134,12 +134,12 @@ pub fn rebuild(
     Ok((!checksum_is_right).then_some(Rebuild::Checksum))
 }
 
-/// The Internet checksum (RFC 1071) of `bytes`, which is zero when a checksum within them is right.
-fn internet_checksum(bytes: &[u8]) -> u16 {
-    let (pairs, odd) = bytes.as_chunks::<2>();
-    let last = odd.first().map_or(0, |byte| u32::from(*byte) << 8);
+/// The Internet checksum (RFC 1071) of a header, which is zero when the checksum within it is right. A header has an even number of
+/// bytes.
+fn internet_checksum(header: &[u8]) -> u16 {
+    let (pairs, _) = header.as_chunks::<2>();
     // At most LOOKED_AT bytes are summed, so neither the sum nor its folding can overflow 32 bits.
-    let sum = pairs.iter().fold(last, |sum, pair| {
+    let sum = pairs.iter().fold(0_u32, |sum, pair| {
         sum.wrapping_add(u32::from(u16::from_be_bytes(*pair)))
     });
     let folded = (sum & 0xffff).wrapping_add(sum >> 16);
@@ -187,6 +187,12 @@ mod tests {
         header[4..6].copy_from_slice(&payload_length.to_be_bytes());
         header[6] = next_header;
         header
+    }
+
+    #[test]
+    fn a_sum_whose_carry_carries_again_is_folded_twice() {
+        // 0xffff + 0xffff + 1 is 0x1_ffff; with its carry 0x1_0000; with that one's carry 1.
+        assert_eq!(internet_checksum(&[0xff, 0xff, 0xff, 0xff, 0, 1]), !1);
     }
 
     #[test]

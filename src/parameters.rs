@@ -144,6 +144,8 @@ mod tests {
         let longest = "2001:0db8:0000:0000:0000:ffff:203.100.113.107";
         assert_eq!(longest.len(), LONGEST_ADDRESS);
         assert_eq!(parse_address(&wide(longest)), longest.parse().ok());
+        let spaced = format!("{longest} ");
+        assert_eq!(parse_address(&wide(&spaced)), longest.parse().ok());
     }
 
     #[test]

@@ -67,7 +67,8 @@ fn drain(tollgate: &Tollgate, passive: &mut Passive) {
 fn end(tollgate: &Tollgate, passive: &mut Passive, held: Held) {
     let Held { facts, since, work } = held;
     let verdict = tollgate.policy.decide(&facts);
-    let too_old = InterruptTime::now().saturating_since(since) > tollgate.queue.limits().age;
+    let waited = InterruptTime::now().saturating_since(since);
+    let too_old = is_too_old(waited, tollgate.queue.limits().age);
     let outcome = match work {
         Work::Inbound(packet) => gate(verdict, too_old, Counter::BlockedInbound)
             .and_then(|()| inbound(tollgate, passive, packet, None)),
@@ -98,6 +99,11 @@ fn end(tollgate: &Tollgate, passive: &mut Passive, held: Held) {
     match outcome {
         Ok(counter) | Err(counter) => tollgate.count(counter),
     }
+}
+
+/// Whether something has waited longer than it may.
+fn is_too_old(waited: Duration, most: Duration) -> bool {
+    waited > most
 }
 
 /// Whether a held packet goes on. The policy's word comes before the age, so that what it blocks is counted as
@@ -278,11 +284,16 @@ pub struct Injected(pub Shared<Counters>);
 
 impl Completion for Injected {
     fn completed(self, _cx: &mut nt::Cx, status: NtStatus) {
-        self.0.add(match status {
-            NtStatus::SUCCESS => Counter::CompletedSuccess,
-            NtStatus::DATA_NOT_ACCEPTED => Counter::CompletedNotAccepted,
-            _ => Counter::CompletedFailure,
-        });
+        self.0.add(completed(status));
+    }
+}
+
+/// How an injection that is over is counted.
+fn completed(status: NtStatus) -> Counter {
+    match status {
+        NtStatus::SUCCESS => Counter::CompletedSuccess,
+        NtStatus::DATA_NOT_ACCEPTED => Counter::CompletedNotAccepted,
+        _ => Counter::CompletedFailure,
     }
 }
 
@@ -307,5 +318,23 @@ mod tests {
             gate(Verdict::Permit, false, Counter::BlockedConnect),
             Ok(())
         );
+    }
+
+    #[test]
+    fn what_has_waited_as_long_as_it_may_still_goes_on() {
+        let most = Duration::from_secs(2);
+        assert!(!is_too_old(most, most));
+        assert!(is_too_old(most + Duration::from_nanos(100), most));
+    }
+
+    #[test]
+    fn what_the_stack_did_not_accept_is_counted_apart_from_what_failed() {
+        for (status, counter) in [
+            (NtStatus::SUCCESS, Counter::CompletedSuccess),
+            (NtStatus::DATA_NOT_ACCEPTED, Counter::CompletedNotAccepted),
+            (NtStatus::INSUFFICIENT_RESOURCES, Counter::CompletedFailure),
+        ] {
+            assert_eq!(completed(status), counter);
+        }
     }
 }

@@ -71,14 +71,19 @@ fn answer(tollgate: &Tollgate, classify: &Classify<'_>, verdict: Verdict) -> Ans
 /// Blocks because the pend failed: nothing is pended, and the caller has given everything back.
 /// IRQL ≤ DISPATCH_LEVEL.
 fn refuse(tollgate: &Tollgate, classify: &Classify<'_>, error: &HoldError) -> Answer {
-    tollgate.count(match error {
+    tollgate.count(refusal(error));
+    classify.block()
+}
+
+/// How a pend that failed is counted.
+const fn refusal(error: &HoldError) -> Counter {
+    match error {
         HoldError::Reauthorize | HoldError::Failed(NtStatus::FWP_CANNOT_PEND) => {
             Counter::RefusedCannotPend
         }
         HoldError::Failed(NtStatus::FWP_TCPIP_NOT_READY) => Counter::RefusedNotReady,
         _ => Counter::RefusedOther,
-    });
-    classify.block()
+    }
 }
 
 /// Why a packet that triage wanted to hold could not be referenced. None of these is left after triage; each has
@@ -137,4 +142,50 @@ fn put(
         work: work(),
     };
     place.put(cx, held);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pend_that_failed_is_counted_by_why_it_did() {
+        for (error, counter) in [
+            (HoldError::Reauthorize, Counter::RefusedCannotPend),
+            (
+                HoldError::Failed(NtStatus::FWP_CANNOT_PEND),
+                Counter::RefusedCannotPend,
+            ),
+            (
+                HoldError::Failed(NtStatus::FWP_TCPIP_NOT_READY),
+                Counter::RefusedNotReady,
+            ),
+            (
+                HoldError::Failed(NtStatus::INSUFFICIENT_RESOURCES),
+                Counter::RefusedOther,
+            ),
+            (HoldError::NoCompletionHandle, Counter::RefusedOther),
+        ] {
+            assert_eq!(refusal(&error), counter, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_referenced_is_decided_at_once_and_counted_by_why() {
+        for (error, why) in [
+            (HoldError::NoWriteRight, Inline::NoWriteRight),
+            (HoldError::AlreadyHeld, Inline::NoWriteRight),
+            (HoldError::WrongLayer, Inline::NoWriteRight),
+            (HoldError::NoNbl, Inline::NoPacket),
+            (HoldError::Chained, Inline::SeveralNetBuffers),
+            (HoldError::NoCompletionHandle, Inline::CompletionHandle),
+            (HoldError::Reauthorize, Inline::Reauthorize),
+            (
+                HoldError::Failed(NtStatus::INSUFFICIENT_RESOURCES),
+                Inline::NoMemory,
+            ),
+        ] {
+            assert_eq!(unreferenced(&error), why, "{error:?}");
+        }
+    }
 }

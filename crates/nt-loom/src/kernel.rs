@@ -145,12 +145,6 @@ extern "C" fn KeSetEvent(at: *mut sys::KEVENT, _increment: i32, _wait: sys::BOOL
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn KeClearEvent(at: *mut sys::KEVENT) {
-    let event = event(at.addr());
-    *event.signalled.lock().expect("nobody panics with it") = false;
-}
-
-#[unsafe(no_mangle)]
 extern "C" fn KeWaitForSingleObject(
     at: *mut c_void,
     _reason: sys::KWAIT_REASON,

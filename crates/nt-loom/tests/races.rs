@@ -140,6 +140,19 @@ fn a_worker_that_is_told_to_stop_stops_and_sees_what_was_done_before() {
     });
 }
 
+#[test]
+fn a_wait_that_is_ended_by_stopping_says_so_and_not_that_there_is_work() {
+    explore(|| {
+        let signal = Arc::new(Signal::new().expect("memory"));
+        let worker = {
+            let signal = signal.clone();
+            thread::spawn(move || assert_eq!(signal.wait(&passive(), None), Wake::Stopped))
+        };
+        signal.stop();
+        worker.join().expect("it ends");
+    });
+}
+
 fn limits(packets: u32) -> Limits {
     Limits {
         packets,

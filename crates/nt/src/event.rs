@@ -61,12 +61,6 @@ impl Event {
         let _was_signalled = unsafe { sys::ntddk::KeSetEvent(self.event.get(), 0, FALSE) };
     }
 
-    /// Makes the event not signalled. IRQL ≤ DISPATCH_LEVEL.
-    pub fn clear(&self) {
-        // SAFETY: The event was initialised by `new`; IRQL as the method's documentation says (C.1).
-        unsafe { sys::ntddk::KeClearEvent(self.event.get()) };
-    }
-
     /// Waits until the event is signalled, or for `timeout` at most. IRQL = PASSIVE_LEVEL.
     pub fn wait(&self, passive: &Passive, timeout: Option<Duration>) -> Wait {
         let _ = passive;

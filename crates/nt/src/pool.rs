@@ -139,12 +139,6 @@ impl<T> PoolBox<T> {
             owns: PhantomData,
         }
     }
-
-    /// Where the value is, for a kernel function that keeps the address. Valid while the box is.
-    #[must_use]
-    pub const fn as_ptr(this: &PoolBox<T>) -> *mut T {
-        this.memory.as_ptr()
-    }
 }
 
 impl<T> Deref for PoolBox<T> {

@@ -148,6 +148,7 @@ mod tests {
         let other = shared.clone();
         assert_eq!(shared.counted().count.load(Ordering::Relaxed), IMMORTAL);
         drop(other);
+        assert_eq!(shared.counted().count.load(Ordering::Relaxed), IMMORTAL);
         assert_eq!(*shared, 5);
         // Put back, so that the test itself leaks nothing.
         shared.counted().count.store(1, Ordering::Relaxed);

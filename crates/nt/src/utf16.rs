@@ -167,6 +167,12 @@ mod tests {
     }
 
     #[test]
+    #[should_panic(expected = "the string has a zero in it")]
+    fn a_zero_within_a_string_is_refused() {
+        let _ = super::WStr::from_units(&[65, 0, 66, 0]);
+    }
+
+    #[test]
     fn an_empty_literal_is_a_lone_zero() {
         let empty = utf16!("");
         assert!(empty.units().is_empty());

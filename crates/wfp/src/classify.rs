@@ -7,9 +7,9 @@ use wfp_sys::{
     consts::{
         FWP_ACTION_BLOCK, FWP_ACTION_PERMIT, FWP_BYTE_ARRAY16_TYPE, FWP_UINT8, FWP_UINT16,
         FWP_UINT32, FWPS_CLASSIFY_OUT_FLAG_ABSORB, FWPS_FILTER_FLAG_CLEAR_ACTION_RIGHT,
-        FWPS_PACKET_INJECTED_BY_OTHER, FWPS_PACKET_INJECTED_BY_SELF,
-        FWPS_PACKET_LIST_INFORMATION_QUERY_INBOUND, FWPS_PACKET_LIST_INFORMATION_QUERY_IPSEC,
-        FWPS_PACKET_NOT_INJECTED, FWPS_PACKET_PREVIOUSLY_INJECTED_BY_SELF, FWPS_RIGHT_ACTION_WRITE,
+        FWPS_PACKET_INJECTED_BY_SELF, FWPS_PACKET_LIST_INFORMATION_QUERY_INBOUND,
+        FWPS_PACKET_LIST_INFORMATION_QUERY_IPSEC, FWPS_PACKET_NOT_INJECTED,
+        FWPS_PACKET_PREVIOUSLY_INJECTED_BY_SELF, FWPS_RIGHT_ACTION_WRITE,
     },
     fwps::{
         FWP_VALUE0, FWPS_CLASSIFY_OUT0, FWPS_FILTER3, FWPS_INCOMING_METADATA_VALUES0,
@@ -323,9 +323,8 @@ impl<'c> Classify<'c> {
         Some(match state {
             FWPS_PACKET_NOT_INJECTED => InjectionState::NotInjected,
             FWPS_PACKET_INJECTED_BY_SELF => InjectionState::BySelf,
-            FWPS_PACKET_INJECTED_BY_OTHER => InjectionState::ByOther,
             FWPS_PACKET_PREVIOUSLY_INJECTED_BY_SELF => InjectionState::PreviouslyBySelf,
-            // A number newer than this crate: somebody's injection, and not known to be ours.
+            // FWPS_PACKET_INJECTED_BY_OTHER, and a number newer than this crate: somebody's injection, and not known to be ours.
             _ => InjectionState::ByOther,
         })
     }

@@ -194,6 +194,8 @@ unsafe fn bytes<'c>(data: *const u8, length: u32) -> Option<&'c [u8]> {
 
 #[cfg(test)]
 mod tests {
+    use wfp_sys::fwps::{FWP_BYTE_BLOB, SCOPE_ID_0};
+
     use super::*;
 
     fn view(values: &FWPS_INCOMING_METADATA_VALUES0) -> Metadata<'_> {
@@ -235,28 +237,85 @@ mod tests {
     }
 
     #[test]
-    fn each_bit_shows_its_own_member() {
+    fn each_bit_shows_its_own_member_and_no_other() {
+        let (mut control, mut header, mut path) = (*b"cmsg", *b"header", *b"p\0");
+        let mut blob = FWP_BYTE_BLOB {
+            size: 2,
+            data: path.as_mut_ptr(),
+        };
         let mut values = FWPS_INCOMING_METADATA_VALUES0 {
             ipHeaderSize: 24,
             transportHeaderSize: 8,
+            compartmentId: 2,
+            transportEndpointHandle: 9,
+            remoteScopeId: SCOPE_ID {
+                Anonymous: SCOPE_ID_0 { Value: 5 },
+            },
+            controlData: control.as_mut_ptr().cast(),
+            controlDataLength: 4,
+            headerIncludeHeader: header.as_mut_ptr().cast(),
+            headerIncludeHeaderLength: 6,
+            packetDirection: FWP_DIRECTION_INBOUND,
+            processId: 4,
+            processPath: &raw mut blob,
+            flowHandle: 3,
+            completionHandle: core::ptr::dangling_mut(),
             ..Default::default()
         };
-        values.currentMetadataValues = MetadataFields::IP_HEADER_SIZE.0;
-        assert_eq!(
-            (
-                view(&values).ip_header_size(),
-                view(&values).transport_header_size()
-            ),
-            (Some(24), None)
-        );
-        values.currentMetadataValues = MetadataFields::TRANSPORT_HEADER_SIZE.0;
-        assert_eq!(
-            (
-                view(&values).ip_header_size(),
-                view(&values).transport_header_size()
-            ),
-            (None, Some(8))
-        );
+        let bits = [
+            MetadataFields::IP_HEADER_SIZE,
+            MetadataFields::TRANSPORT_HEADER_SIZE,
+            MetadataFields::COMPARTMENT_ID,
+            MetadataFields::TRANSPORT_ENDPOINT_HANDLE,
+            MetadataFields::REMOTE_SCOPE_ID,
+            MetadataFields::TRANSPORT_CONTROL_DATA,
+            MetadataFields::TRANSPORT_HEADER_INCLUDE_HEADER,
+            MetadataFields::PACKET_DIRECTION,
+            MetadataFields::PROCESS_ID,
+            MetadataFields::PROCESS_PATH,
+            MetadataFields::FLOW_HANDLE,
+            MetadataFields::ALE_CLASSIFY_REQUIRED,
+            MetadataFields::COMPLETION_HANDLE,
+        ];
+        for (index, bit) in bits.into_iter().enumerate() {
+            values.currentMetadataValues = bit.0;
+            let metadata = view(&values);
+            assert_eq!(metadata.fields(), bit);
+            let shown = [
+                metadata.ip_header_size() == Some(24),
+                metadata.transport_header_size() == Some(8),
+                metadata.compartment_id() == Some(2),
+                metadata.endpoint_handle() == Some(9),
+                metadata.remote_scope_id() == Some(5),
+                metadata.control_data() == Some(b"cmsg"),
+                metadata.header_include_header() == Some(b"header"),
+                metadata.packet_direction() == Some(Direction::Inbound),
+                metadata.process_id() == Some(4),
+                metadata.process_path() == Some(b"p\0"),
+                metadata.flow_handle() == Some(3),
+                metadata.ale_classify_required(),
+                metadata.has_completion_handle(),
+            ];
+            for (other, shown) in shown.into_iter().enumerate() {
+                assert_eq!(shown, other == index, "{bit:?} and {:?}", bits[other]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_direction_is_one_of_two_or_nothing() {
+        for (told, read) in [
+            (FWP_DIRECTION_OUTBOUND, Some(Direction::Outbound)),
+            (FWP_DIRECTION_INBOUND, Some(Direction::Inbound)),
+            (2, None),
+        ] {
+            let values = FWPS_INCOMING_METADATA_VALUES0 {
+                currentMetadataValues: MetadataFields::PACKET_DIRECTION.0,
+                packetDirection: told,
+                ..Default::default()
+            };
+            assert_eq!(view(&values).packet_direction(), read);
+        }
     }
 
     #[test]

@@ -4,13 +4,18 @@
 //! Each of these fails when the destructor it is about is emptied; docs/testing.md has the whole list.
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use nt::kmdf::{DeviceObject, Driver, DriverConfig, Load, Request};
 use nt::pool::{PoolBox, PoolBytes};
 use nt::rundown::Rundown;
+use nt::shared::Shared;
+use nt::signal::{Signal, Wake};
 use nt::slot::{Global, Slot};
 use nt::spinlock::SpinLock;
-use nt::{NtStatus, Passive, Result, utf16};
+use nt::thread::SystemThread;
+use nt::time::{InterruptTime, sleep};
+use nt::{NtStatus, Passive, Result, bug_check, utf16};
 use wfp::{Engine, GUID};
 use wfpsim::Config;
 use wfpsim::Machine;
@@ -19,7 +24,7 @@ use wfpsim::driver::{Leaks, Linked, LoadError, Parameters};
 const IOCTL: u32 = 0x0012_2000;
 const PROVIDER: GUID = GUID::from_u128(0x5f0a_7a11_0000_4000_8000_0000_0000_0001);
 
-/// What a driver does in `load` or in `start`.
+/// What a driver does in `load`, in `start`, or when it is sent a request.
 type Step = fn(&mut Passive, Option<&Load<'_>>) -> Result<()>;
 
 fn nothing(_passive: &mut Passive, _load: Option<&Load<'_>>) -> Result<()> {
@@ -30,6 +35,7 @@ thread_local! {
     // A machine runs on one host thread, and each test has its own.
     static LOADING: Cell<Step> = const { Cell::new(nothing) };
     static STARTING: Cell<Step> = const { Cell::new(nothing) };
+    static ASKED: Cell<Step> = const { Cell::new(nothing) };
 }
 
 /// The driver: its steps, and a request that it may keep for a while.
@@ -67,8 +73,11 @@ impl Driver for Small {
         drop(kept);
     }
 
-    /// Forgets to complete it, by way of the state.
+    /// Does its step, and forgets to complete the request, by way of the state.
     fn device_control(&self, passive: &mut Passive, request: Request) {
+        if let Err(status) = ASKED.get()(passive, None) {
+            return request.complete(status);
+        }
         let before = self.kept.lock(passive).replace(request);
         drop(before);
         let kept = self.kept.lock(passive).take();
@@ -222,5 +231,75 @@ fn a_device_that_cannot_be_made_leaves_no_initialiser() {
             "{function}: {}",
             told(&machine)
         );
+    }
+}
+
+#[test]
+fn what_asks_for_passive_level_when_it_is_dropped_stops_the_machine_above_it() {
+    let (machine, loaded) = load(Config::plain(), nothing, |passive, _| {
+        let engine = Engine::open_dynamic(passive, utf16!("Small"))?;
+        let lock = SpinLock::new(());
+        let held = lock.lock(passive);
+        drop(engine);
+        drop(held);
+        Ok(())
+    });
+    assert_eq!(loaded, Err(LoadError::Stopped));
+    let [stop] = &machine.violations()[..] else {
+        panic!("{}", told(&machine));
+    };
+    let dispatch_level = 2;
+    assert_eq!(
+        (stop.code, stop.parameters),
+        (bug_check::CODE, [1, dispatch_level, 0, 0]),
+        "{stop}"
+    );
+}
+
+#[test]
+fn a_sleep_is_as_long_as_it_was_asked_for() {
+    comes_and_goes(nothing, |passive, _| {
+        let (before, span) = (InterruptTime::now(), Duration::from_millis(250));
+        sleep(passive, span);
+        if InterruptTime::now().saturating_since(before) < span {
+            return Err(NtStatus::UNSUCCESSFUL);
+        }
+        Ok(())
+    });
+}
+
+/// Makes a thread and waits for its end.
+fn has_a_thread(passive: &mut Passive, _load: Option<&Load<'_>>) -> Result<()> {
+    let signal = Shared::try_new(Signal::new()?)?;
+    let thread = SystemThread::spawn(passive, signal, |passive, signal| {
+        while signal.wait(passive, None) != Wake::Stopped {}
+    })?;
+    thread.join(passive);
+    Ok(())
+}
+
+#[test]
+fn a_thread_that_is_made_for_a_program_is_not_in_the_programs_handle_table() {
+    let (machine, loaded) = load(Config::plain(), nothing, nothing);
+    assert_eq!(loaded, Ok(()), "{}", told(&machine));
+    ASKED.set(has_a_thread);
+    machine.ioctl(IOCTL, b"input", 16);
+    assert_eq!(machine.unload_driver(), Leaks::new());
+    assert!(machine.violations().is_empty(), "{}", told(&machine));
+}
+
+#[test]
+fn a_thread_that_cannot_be_referenced_has_ended_when_its_maker_is_told_so() {
+    for seed in 0..50 {
+        let mut config = Config::new(seed);
+        config.faults.fail_call = Some(1);
+        config.faults.functions = vec!["ObReferenceObjectByHandle"];
+        let (machine, loaded) = load(config, nothing, has_a_thread);
+        let Err(LoadError::Refused(_, leaks)) = loaded else {
+            panic!("seed {seed}: {loaded:?}\n{}", told(&machine));
+        };
+        assert_eq!(leaks, Leaks::new(), "seed {seed}");
+        let violations = machine.violations();
+        assert!(violations.is_empty(), "seed {seed}: {}", told(&machine));
     }
 }

@@ -199,6 +199,38 @@ fn an_older_system_with_fewer_fields_has_no_arrival_interface() {
 }
 
 #[test]
+fn the_filter_that_matched_is_told_by_its_number() {
+    let mut call = Call::recv_accept();
+    call.filter.filterId = 0x1234;
+    assert_eq!(
+        call.run(|view| (view.permit(), view.filter_id())),
+        Some(0x1234)
+    );
+}
+
+#[test]
+fn what_ipsec_did_is_told_bit_by_bit() {
+    // isSecure, isTransportMode, isTunnelMode and isDeTunneled, where fwpsk.h has them.
+    for (question, bit) in [0, 1, 2, 5].into_iter().enumerate() {
+        let mut information = FWPS_PACKET_LIST_INFORMATION0::default();
+        information.ipsecInformation.flags = 1 << bit;
+        let told = IpsecInfo(information);
+        let mut expected = [false; 4];
+        expected[question] = true;
+        assert_eq!(
+            [
+                told.is_secure(),
+                told.is_transport_mode(),
+                told.is_tunnel_mode(),
+                told.is_detunneled(),
+            ],
+            expected,
+            "bit {bit}"
+        );
+    }
+}
+
+#[test]
 fn a_layer_whose_data_may_be_no_packet_gives_no_view() {
     let values = FWPS_INCOMING_VALUES0 {
         layerId: FWPS_LAYER_STREAM_V4,
