@@ -198,3 +198,30 @@ fn the_driver_stands_every_call_failing() {
     assert!(faulted.findings.is_empty(), "{}", faulted.findings[0]);
     assert!(faulted.runs > faulted.calls / 2, "{faulted:?}");
 }
+
+#[test]
+fn every_story_of_a_scenario_is_told_with_every_call_failing() {
+    // A load that is refused ends a story and breaks nothing; a send that cannot be cloned loses its whole list and no more.
+    for (name, stories) in [("several-packets-a-list", 2), ("engine-gone", 12)] {
+        let subject = explore::subject(&tollgate().into(), name).expect("there is one");
+        let setup = Setup::new(0);
+        let faulted =
+            explore::fail_every_call(subject.as_ref(), &setup, Failing::Single, &mut |_| true);
+        assert!(faulted.complete, "{name}");
+        assert_eq!(faulted.stories, stories, "{name}");
+        assert!(faulted.runs > stories * 50, "{name}: {faulted:?}");
+        assert!(faulted.findings.is_empty(), "{}", faulted.findings[0]);
+    }
+}
+
+#[test]
+fn the_seeds_of_a_subjects_stories_lead_to_each_case_once() {
+    let every = explore::subject(&tollgate().into(), "check").expect("there is one");
+    let stories = every.stories();
+    let known = wfpsim::check::all().map(|scenario| scenario.cases.count().unwrap_or(1));
+    assert_eq!(stories.len() as u64, known.sum::<u64>());
+    let different: BTreeSet<u64> = stories.iter().copied().collect();
+    assert_eq!(different.len(), stories.len());
+    let packets = explore::subject(&tollgate().into(), "two-packets").expect("there is one");
+    assert_eq!(packets.stories(), [0]);
+}

@@ -90,7 +90,14 @@ pub struct Bench<'a> {
     /// The case of the scenario.
     pub case: Case,
     given: BTreeMap<u64, Given>,
-    loss: Loss,
+    /// How many packets the story says may be lost, if it speaks of that.
+    loss: Option<Loss>,
+    /// Calls fail that the story need not know of: a load may be refused, and what a failing call was made for may be lost.
+    calls_fail: bool,
+    /// The most packets that were sent in one list.
+    longest_list: u64,
+    /// The load was refused because of that: the story says nothing more.
+    refused: bool,
     /// Set where the numbers of the driver and of the bench can be compared: lost packets, each in a list of its own.
     compare_counters: bool,
     loaded: bool,
@@ -104,7 +111,10 @@ impl<'a> Bench<'a> {
             driver,
             case,
             given: BTreeMap::new(),
-            loss: Loss::Nothing,
+            loss: None,
+            calls_fail: machine.kernel().config.faults.fail_call.is_some(),
+            longest_list: 1,
+            refused: false,
             compare_counters: false,
             loaded: false,
             outcome: Outcome::default(),
@@ -143,24 +153,26 @@ impl<'a> Bench<'a> {
 
     /// The story injects a failure that packets may be lost by. Every one lost must be counted, if the driver counts.
     pub fn may_lose(&mut self, loss: Loss) {
-        self.loss = loss;
+        self.loss = Some(loss);
         self.compare_counters = true;
     }
 
     /// Whether the story is over, because the machine stopped or the driver is not one that it is about.
     pub fn is_over(&self) -> bool {
-        self.machine.kernel().has_crashed() || self.outcome.not_applicable.is_some()
+        self.machine.kernel().has_crashed() || self.outcome.not_applicable.is_some() || self.refused
     }
 
-    /// Loads the driver, which must succeed.
+    /// Loads the driver, which must succeed unless a call fails that the story need not know of.
     pub fn load(&mut self) {
         self.load_with(&Parameters::default());
     }
 
     /// The same with parameters, which mean nothing to a driver that does not know them.
     pub fn load_with(&mut self, parameters: &Parameters) {
-        if let Err(error) = self.try_load(parameters) {
-            self.fail(Failure::Load(format!("the driver did not load: {error}")));
+        match self.try_load(parameters) {
+            Ok(()) => {}
+            Err(LoadError::Refused(..)) if self.calls_fail => self.refused = true,
+            Err(error) => self.fail(Failure::Load(format!("the driver did not load: {error}"))),
         }
     }
 
@@ -233,6 +245,7 @@ impl<'a> Bench<'a> {
                 (one.packet.clone(), side)
             })
             .collect();
+        self.longest_list = self.longest_list.max(packets.len() as u64);
         let numbers = self.machine.transmit(packets);
         for (&number, (bytes, side)) in numbers.iter().zip(given) {
             self.give(number, bytes, side);
@@ -376,11 +389,7 @@ impl<'a> Bench<'a> {
         let lost = missing.iter().filter(|(_, given)| !given.forbidden);
         self.outcome.lost = lost.clone().count() as u64;
         let lost: Vec<_> = lost.filter(|(_, given)| !given.losable).collect();
-        let allowed = match self.loss {
-            Loss::Nothing => 0,
-            Loss::AtMost(count) => count,
-            Loss::Any => u64::MAX,
-        };
+        let allowed = self.allowed_to_lose();
         if lost.len() as u64 > allowed {
             let told: Vec<String> = lost
                 .iter()
@@ -395,6 +404,21 @@ impl<'a> Bench<'a> {
             self.outcome
                 .failures
                 .extend(told.into_iter().map(Failure::Packet));
+        }
+    }
+
+    /// How many packets may be lost: what the story says, or else the list that a failing call was made for.
+    fn allowed_to_lose(&self) -> u64 {
+        match self.loss {
+            Some(Loss::Nothing) => 0,
+            Some(Loss::AtMost(count)) => count,
+            Some(Loss::Any) => u64::MAX,
+            None if self.calls_fail => {
+                let faults = &self.machine.kernel().config.faults;
+                let calls = faults.count.max(1) + u64::from(faults.second.is_some());
+                calls.saturating_mul(self.longest_list)
+            }
+            None => 0,
         }
     }
 

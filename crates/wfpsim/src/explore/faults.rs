@@ -7,7 +7,7 @@ use super::Symptom;
 use super::findings;
 use super::run;
 use super::run::How;
-use crate::machine::Faults;
+use crate::machine;
 
 /// How many failures a run has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,79 +19,108 @@ pub enum Failing {
 }
 
 /// What failing every call came to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Faulted {
+    /// How many stories were told: the subject's, by seed.
+    pub stories: u64,
     /// How many calls there were to fail, in the run with the most.
     pub calls: u64,
     /// How many runs were made.
     pub runs: u64,
     /// What was found, one for each symptom.
     pub findings: Vec<Finding>,
-    /// Whether every call's turn came.
+    /// Whether every call's turn came in every story.
     pub complete: bool,
 }
 
-/// Runs the subject with the k-th call that can fail failing, for every k: first each alone, then, for [`Failing::Pairs`],
-/// with each later one as well. Ends when a run has no k-th call any more. `tell` hears of each run; false from it ends it.
+/// Runs each story of the subject with the k-th call that can fail failing, for every k: first each alone, then, for
+/// [`Failing::Pairs`], with each later one as well. A story is over when a run of it has no k-th call any more. The stories' seeds are
+/// counted from the setup's. `tell` hears of each run; false from it ends it.
 pub fn fail_every_call(
     subject: &dyn Subject,
     setup: &Setup,
     failing: Failing,
     tell: &mut dyn FnMut(u64) -> bool,
 ) -> Faulted {
-    let mut faulted = Faulted {
-        calls: 0,
-        runs: 0,
-        findings: Vec::new(),
-        complete: false,
+    let mut faults = Faults {
+        subject,
+        failing,
+        symptoms: Vec::new(),
+        faulted: Faulted::default(),
+        tell,
     };
-    let mut symptoms = Vec::new();
-    let mut attempt = |faulted: &mut Faulted, first: u64, second: Option<u64>| {
+    for story in subject.stories() {
         let mut setup = setup.clone();
-        setup.faults = Faults {
+        setup.seed = setup.seed.wrapping_add(story);
+        if !faults.tell_story(&setup) {
+            return faults.faulted;
+        }
+        faults.faulted.stories += 1;
+    }
+    faults.faulted.complete = true;
+    faults.faulted
+}
+
+/// What is found so far, and how to go on.
+struct Faults<'a> {
+    subject: &'a dyn Subject,
+    failing: Failing,
+    symptoms: Vec<Symptom>,
+    faulted: Faulted,
+    tell: &'a mut dyn FnMut(u64) -> bool,
+}
+
+impl Faults<'_> {
+    /// Tells one story with every call failing in turn. False if it was stopped.
+    fn tell_story(&mut self, setup: &Setup) -> bool {
+        for first in 1.. {
+            if self.attempt(setup, first, None) < first {
+                return true;
+            }
+            if self.failing == Failing::Pairs {
+                for second in first + 1.. {
+                    if self.attempt(setup, first, Some(second)) < second {
+                        break;
+                    }
+                    if !(self.tell)(self.faulted.runs) {
+                        return false;
+                    }
+                }
+            }
+            if !(self.tell)(self.faulted.runs) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// One run. How many calls there were to fail.
+    fn attempt(&mut self, setup: &Setup, first: u64, second: Option<u64>) -> u64 {
+        let mut setup = setup.clone();
+        setup.faults = machine::Faults {
             fail_call: Some(first),
             count: 1,
             second,
-            ..Faults::default()
+            ..machine::Faults::default()
         };
-        let run = run::once(subject, &setup, How::plain());
+        let mut run = run::once(self.subject, &setup, How::plain().light());
+        if run.odd {
+            let guarded = run::once(self.subject, &setup, How::plain());
+            if !guarded.violations.is_empty() {
+                run.violations = guarded.violations;
+            }
+        }
+        let faulted = &mut self.faulted;
         faulted.runs += 1;
         faulted.calls = faulted.calls.max(run.fallible);
         if let Some(symptom) = Symptom::of(&run.violations)
-            && !symptoms.contains(&symptom)
+            && !self.symptoms.contains(&symptom)
         {
-            symptoms.push(symptom);
-            let trace = findings::trace_of(subject, &setup, How::noted());
-            faulted.findings.push(findings::find(
-                subject,
-                &setup,
-                &trace,
-                symptom,
-                faulted.runs,
-            ));
+            self.symptoms.push(symptom);
+            let trace = findings::trace_of(self.subject, &setup, How::noted());
+            let finding = findings::find(self.subject, &setup, &trace, symptom, faulted.runs);
+            faulted.findings.push(finding);
         }
         run.fallible
-    };
-    let mut first = 1;
-    loop {
-        let calls = attempt(&mut faulted, first, None);
-        if calls < first {
-            faulted.complete = true;
-            break;
-        }
-        if failing == Failing::Pairs {
-            let mut second = first + 1;
-            while attempt(&mut faulted, first, Some(second)) >= second {
-                second += 1;
-                if !tell(faulted.runs) {
-                    return faulted;
-                }
-            }
-        }
-        first += 1;
-        if !tell(faulted.runs) {
-            break;
-        }
     }
-    faulted
 }

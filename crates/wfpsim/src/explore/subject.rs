@@ -11,6 +11,11 @@ pub trait Subject {
     /// The machine that it wants, for a seed.
     fn config(&self, seed: u64) -> Config;
 
+    /// Seeds that between them lead to each of its stories once, where the seed says which.
+    fn stories(&self) -> Vec<u64> {
+        vec![0]
+    }
+
     /// Puts the machine, which was just made from [`Subject::config`] or something like it, through the story: loads the
     /// driver, has it work, unloads it. What was wrong are the machine's violations.
     fn run(&self, machine: &Machine);

@@ -74,6 +74,16 @@ impl Subject for Checked {
         scenario.config(seed, case)
     }
 
+    fn stories(&self) -> Vec<u64> {
+        let count = self.scenarios.len() as u64;
+        let of = |(scenario, index): (&&Scenario, u64)| {
+            // Where the cases are calls that fail, whoever fails calls makes them all of one.
+            let cases = scenario.cases.count().unwrap_or(1);
+            (0..cases).map(move |case| case * count + index)
+        };
+        self.scenarios.iter().zip(0..).flat_map(of).collect()
+    }
+
     fn run(&self, machine: &Machine) {
         let kernel = machine.kernel();
         let (scenario, case) = self.of(kernel.config.seed);

@@ -263,6 +263,7 @@ fn faults(
             "{:#}\n",
             json!({
                 "scenario": subject.name(),
+                "stories": faulted.stories,
                 "calls": faulted.calls,
                 "runs": faulted.runs,
                 "complete": faulted.complete,
@@ -278,9 +279,10 @@ fn faults(
             ));
         }
         say(&format!(
-            "{}: {} runs, in which each of up to {} calls failed{}; {} violations\n",
+            "{}: {} runs of {}, in which each of up to {} calls failed{}; {} violations\n",
             subject.name(),
             faulted.runs,
+            stories(faulted.stories),
             faulted.calls,
             if faulted.complete {
                 ""
@@ -297,6 +299,13 @@ fn faults(
     } else {
         INTERRUPTED
     })
+}
+
+fn stories(count: u64) -> String {
+    match count {
+        1 => "one story".to_owned(),
+        count => format!("{count} stories"),
+    }
 }
 
 /// A bar on the terminal, of a known length or of none (0).
