@@ -77,6 +77,8 @@ pub enum Inline {
     Closing,
     /// An allocation failed.
     NoMemory,
+    /// AH or ESP that IPsec did not open.
+    Unopened,
 }
 
 impl Leave {
@@ -116,6 +118,7 @@ impl Inline {
             Inline::QueueBytes => Counter::InlineQueueBytes,
             Inline::Closing => Counter::InlineClosing,
             Inline::NoMemory => Counter::InlineNoMemory,
+            Inline::Unopened => Counter::InlineUnopened,
         }
     }
 }
@@ -127,6 +130,8 @@ pub struct InboundShape {
     pub family: Family,
     /// ICMP or ICMPv6, whose data begins at the ICMP header and not after it (A.4).
     pub icmp: bool,
+    /// AH or ESP that is the transport protocol itself: IPsec has no association for it, and something else may.
+    pub unopened: bool,
     /// The protocol and both addresses are known, and of the layer's family.
     pub addressed: bool,
     /// FWPS_METADATA_FIELD_IP_HEADER_SIZE: everything before the transport header, AH, ESP and extension headers
@@ -320,6 +325,9 @@ fn inbound(shape: &InboundShape) -> Result<InboundPlan, Inline> {
     }
     if shape.net_buffers > 1 {
         return Err(Inline::SeveralNetBuffers);
+    }
+    if shape.unopened {
+        return Err(Inline::Unopened);
     }
     let data_offset = shape.data_offset.ok_or(Inline::NoPacket)?;
     let data_length = shape.data_length.ok_or(Inline::NoPacket)?;

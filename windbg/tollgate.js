@@ -106,6 +106,7 @@ const COUNTERS = [
     ["event","reauthorize_missing","A pended connect was completed and no reauthorization asked for its decision meanwhile (A-73)."],
     ["event","engine_added","The filter engine's objects were added, at load or after the base filtering engine came up."],
     ["event","engine_failed","The filter engine's objects could not be added."],
+    ["inline","inline_unopened","AH or ESP that IPsec did not open: it may not be injected to the transport layer, nor rebuilt (A-45, A-62)."],
 ];
 
 // --- 64-bit numbers, as { hi, lo }

@@ -70,6 +70,7 @@ pub fn inbound_shape(classify: &Classify<'_>) -> Option<InboundShape> {
             Family::V4 => classify.protocol() == Some(protocol::ICMP),
             Family::V6 => classify.protocol() == Some(protocol::ICMPV6),
         },
+        unopened: matches!(classify.protocol(), Some(protocol::AH | protocol::ESP)),
         addressed: classify.protocol().is_some()
             && addressed(classify.local_address())
             && addressed(classify.remote_address()),

@@ -10,6 +10,7 @@ const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 const GOOD_INBOUND: InboundShape = InboundShape {
     family: Family::V4,
     icmp: false,
+    unopened: false,
     addressed: true,
     ip_header_size: Some(20),
     transport_header_size: Some(20),
@@ -47,7 +48,7 @@ fn every_inbound_shape(visit: &mut impl FnMut(InboundShape)) {
                 for transport_header_size in [None, Some(0), Some(20), Some(u32::MAX)] {
                     for data_offset in [None, Some(0), Some(39), Some(40), Some(60)] {
                         for net_buffers in 0..=2 {
-                            for bits in 0..32_u8 {
+                            for bits in 0..64_u8 {
                                 let bit = |at: u8| bits >> at & 1 == 1;
                                 visit(InboundShape {
                                     family,
@@ -62,6 +63,7 @@ fn every_inbound_shape(visit: &mut impl FnMut(InboundShape)) {
                                     net_buffers,
                                     loopback: bit(3),
                                     fragment: bit(4),
+                                    unopened: bit(5),
                                 });
                             }
                         }
@@ -112,6 +114,7 @@ fn injectable_inbound(shape: &InboundShape) -> bool {
         .and_then(|(ip, transport)| ip.checked_add(transport));
     !shape.loopback
         && !shape.fragment
+        && !shape.unopened
         && shape.net_buffers < 2
         && shape.addressed
         && shape.interface_index.is_some()
@@ -146,6 +149,7 @@ fn is_true_of_inbound(reason: Inline, shape: &InboundShape) -> bool {
     match reason {
         Inline::Loopback => shape.loopback,
         Inline::Fragment => shape.fragment,
+        Inline::Unopened => shape.unopened,
         Inline::SeveralNetBuffers => shape.net_buffers > 1,
         Inline::NoPacket => shape.data_offset.is_none(),
         Inline::IpHeaderSize => {
@@ -484,6 +488,7 @@ fn every_reason_has_a_counter_of_its_own_in_its_group() {
         Inline::QueueBytes,
         Inline::Closing,
         Inline::NoMemory,
+        Inline::Unopened,
     ];
     let counted = |group: Group| {
         Counter::ALL

@@ -77,6 +77,7 @@
         @{ Name = 'reauthorize_missing'; Group = 'event' }
         @{ Name = 'engine_added'; Group = 'event' }
         @{ Name = 'engine_failed'; Group = 'event' }
+        @{ Name = 'inline_unopened'; Group = 'inline' }
     )
     FilterObjects = @(
         @{ What = 'provider'; Key = '154be31f-42bf-4a2c-b93e-80c15864d72e' }

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod debugger;
+mod fuzz;
 mod image;
 mod inf;
 mod manifests;
@@ -41,6 +42,8 @@ enum Task {
     Package(package::Args),
     /// Put the WinDbg extension together and check its names against the image's PDB
     Debugger(debugger::Args),
+    /// Fuzz what takes bytes from outside: libFuzzer drives the targets of crates/fuzz
+    Fuzz(fuzz::Args),
     /// Count the instructions of a replay with the linked driver and with the image
     Throughput(throughput::Args),
     /// Check that image/Cargo.toml and inf/Cargo.toml have the dependencies of the root package on Windows
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Task::Image(args) => image::run(root(), &args),
         Task::Package(args) => package::run(root(), &args),
         Task::Debugger(args) => debugger::run(root(), &args),
+        Task::Fuzz(args) => fuzz::run(root(), &args),
         Task::Throughput(args) => throughput::run(root(), &args),
         Task::Manifests => manifests::run(root()),
     };

@@ -44,12 +44,28 @@ fn every_target_stands_its_corpus_cut_short() {
     }
 }
 
+/// What opens PDBs refuses most that is made up; a sound one it must not.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn the_sound_pdb_tells_its_functions() {
+    let pdb = include_bytes!("../corpus/symbols/two-functions.pdb");
+    let told = wfpsim::image::tell_by(pdb, "small", &[0x1005, 0x1025]);
+    assert_eq!(
+        told.unwrap_or_default(),
+        [
+            "small!t::inner(unsigned int)  [t.rs @ 7]",
+            "small!t::outer(unsigned int)  [t.rs @ 13]",
+            "small!t::entry(unsigned int)  [t.rs @ 16]",
+        ]
+    );
+}
+
 #[test]
 fn every_corpus_has_its_target() {
     for directory in corpus("") {
         let name = directory.file_name().unwrap_or_default().to_string_lossy();
         assert!(
-            name == "image" || fuzz::target(&name).is_some(),
+            matches!(&*name, "image" | "symbols") || fuzz::target(&name).is_some(),
             "no target is called {name}"
         );
     }

@@ -238,6 +238,9 @@ counters! {
     Event EngineAdded "engine_added",
     /// The filter engine's objects could not be added.
     Event EngineFailed "engine_failed",
+
+    /// AH or ESP that IPsec did not open: it may not be injected to the transport layer, nor rebuilt.
+    Inline InlineUnopened "inline_unopened",
 }
 
 impl Counter {

@@ -104,9 +104,19 @@ pub fn icmp(from: IpAddr, to: IpAddr, icmp_type: u8, code: u8, payload: &[u8]) -
 pub fn ip(from: IpAddr, to: IpAddr, protocol: u8, payload: &[u8]) -> Vec<u8> {
     let step = headers(from, to);
     let mut packet = Vec::with_capacity(step.size(payload.len()));
-    step.write(&mut packet, protocol.into(), payload)
+    // An extension header's number would have to be followed by one that the writer was told of; here it is in the payload.
+    let written = if from.is_ipv4() {
+        protocol
+    } else {
+        crate::ip::protocol::NO_NEXT_HEADER
+    };
+    step.write(&mut packet, written.into(), payload)
         .expect("the payload fits an IP packet");
-    checksum::fill_all(&mut packet).expect("a built packet is sound");
+    if from.is_ipv6() {
+        packet[6] = protocol;
+    }
+    // A payload that is no message of the protocol has no checksum to be filled in.
+    let _ = checksum::fill_all(&mut packet);
     packet
 }
 

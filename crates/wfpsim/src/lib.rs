@@ -11,6 +11,8 @@
 )]
 
 pub mod check;
+#[cfg(target_arch = "x86_64")]
+mod contain;
 pub mod driver;
 pub mod explore;
 pub mod exports;

@@ -4,6 +4,7 @@ mod driver;
 #[cfg(target_arch = "x86_64")]
 mod image;
 mod packets;
+mod token;
 
 /// One target.
 pub struct Target {
@@ -19,6 +20,11 @@ pub static TARGETS: &[Target] = &[
     Target {
         name: "image",
         run: image::image,
+    },
+    #[cfg(target_arch = "x86_64")]
+    Target {
+        name: "symbols",
+        run: image::symbols,
     },
     Target {
         name: "capture",
@@ -43,5 +49,9 @@ pub static TARGETS: &[Target] = &[
     Target {
         name: "parameters",
         run: driver::parameters,
+    },
+    Target {
+        name: "token",
+        run: token::token,
     },
 ];

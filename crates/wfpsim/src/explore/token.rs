@@ -16,6 +16,8 @@ use crate::machine::choice::Trace;
 
 /// What a token of this version begins with.
 const MARK: &str = "w1";
+/// The most processors that a machine has.
+const PROCESSORS: u8 = 8;
 /// Crockford's base 32.
 const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
@@ -74,7 +76,12 @@ impl Token {
             return Err(TokenError::Damaged);
         }
         // From here on only somebody who made up a checksum can be wrong.
-        Reader { rest: body }.token().ok_or(TokenError::Damaged)
+        Self::from_body(body).ok_or(TokenError::Damaged)
+    }
+
+    /// Reads what a token's letters stand for, without the checksum. A fuzzer does not guess checksums.
+    pub fn from_body(body: &[u8]) -> Option<Self> {
+        Reader { rest: body }.token()
     }
 }
 
@@ -156,7 +163,12 @@ impl Reader<'_> {
         }
         let subject = String::from_utf8(subject).ok()?;
         let seed = self.number()?;
-        let processors = Some(u8::try_from(self.number()?).ok()?).filter(|&count| count > 0);
+        let processors = u8::try_from(self.number()?).ok()?;
+        let processors = match processors {
+            0 => None,
+            1..=PROCESSORS => Some(processors),
+            _ => return None,
+        };
         let free = self.number()? != 0;
         let fail_call = self.number()?.checked_sub(1);
         let count = self.number()?;

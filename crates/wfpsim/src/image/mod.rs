@@ -8,6 +8,7 @@ pub mod describe;
 mod error;
 mod mapped;
 mod missing;
+mod pdb;
 pub mod pe;
 mod shared_data;
 mod symbols;
@@ -16,8 +17,21 @@ mod unwind;
 
 pub use error::ImageError;
 pub use pe::Image;
+pub use symbols::tell_by;
+pub use unwind::follow_through;
 
 pub(crate) use mapped::Mapped;
+
+use std::sync::Arc;
+
+/// Maps a copy of an image, as a machine would before it enters it, and takes it away again. Nothing of it is run.
+///
+/// # Errors
+///
+/// The host cannot map it.
+pub fn try_map(image: &Arc<Image>) -> Result<(), ImageError> {
+    Mapped::new(image, 1).map(drop)
+}
 pub(crate) use shared_data::load as load_shared_data;
 pub(crate) use symbols::tell;
 pub(crate) use unwind::From;

@@ -40,6 +40,8 @@ pub struct Image {
     pub name: String,
     /// The symbols beside the file, if there are any.
     pub pdb: Option<std::path::PathBuf>,
+    /// Its unwind information leads in a circle, so that its stacks are not followed.
+    pub endless_unwinding: bool,
 }
 
 /// One section.
@@ -161,11 +163,13 @@ impl Image {
             highest_kept: None,
             name: "driver".to_owned(),
             pdb: None,
+            endless_unwinding: false,
         };
         image.relocations = image.read_relocations(&file, bytes)?;
         image.check_places()?;
         image.cookie = image.read_cookie(&file);
         image.highest_kept = image.read_highest_kept(&file);
+        image.endless_unwinding = super::unwind::is_endless(&image);
         Ok(image)
     }
 
@@ -177,7 +181,7 @@ impl Image {
     }
 
     /// The section that has all of `length` bytes at `address`.
-    fn section_at(&self, address: u32, length: u32) -> Option<&Section> {
+    pub(super) fn section_at(&self, address: u32, length: u32) -> Option<&Section> {
         self.sections.iter().find(|section| {
             address
                 .checked_sub(section.address)
@@ -453,6 +457,7 @@ mod tests {
             imports: Vec::new(),
             cookie: None,
             highest_kept: None,
+            endless_unwinding: false,
             name: "test".to_owned(),
             pdb: None,
         }

@@ -1,14 +1,15 @@
 //! Addresses of an image told by its PDB: function, file and line, inlined functions too.
 
-use std::fs::File;
 use std::path::Path;
 
 use pdb_addr2line::ContextPdbData;
-use pdb_addr2line::pdb::PDB;
+
+use crate::contain::contained;
 
 /// Tells offsets of an image, innermost function first; what the PDB does not know is told as an offset.
 pub(crate) fn tell(pdb: Option<&Path>, name: &str, offsets: &[usize]) -> Vec<String> {
-    let told = pdb.and_then(|pdb| tell_by(pdb, name, offsets));
+    let pdb = pdb.and_then(|pdb| std::fs::read(pdb).ok());
+    let told = pdb.and_then(|pdb| tell_by(&pdb, name, offsets));
     told.unwrap_or_else(|| {
         offsets
             .iter()
@@ -17,8 +18,13 @@ pub(crate) fn tell(pdb: Option<&Path>, name: &str, offsets: &[usize]) -> Vec<Str
     })
 }
 
-fn tell_by(pdb: &Path, name: &str, offsets: &[usize]) -> Option<Vec<String>> {
-    let data = ContextPdbData::try_from_pdb(PDB::open(File::open(pdb).ok()?).ok()?).ok()?;
+/// Tells offsets by the bytes of a PDB; `None` if it is none that can be read.
+pub fn tell_by(pdb: &[u8], name: &str, offsets: &[usize]) -> Option<Vec<String>> {
+    contained(|| tell_or_panic(pdb, name, offsets))
+}
+
+fn tell_or_panic(pdb: &[u8], name: &str, offsets: &[usize]) -> Option<Vec<String>> {
+    let data = ContextPdbData::try_from_pdb(super::pdb::open(pdb)?).ok()?;
     let context = data.make_context().ok()?;
     let mut told = Vec::new();
     for &offset in offsets {

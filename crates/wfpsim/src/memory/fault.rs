@@ -6,6 +6,7 @@
 use std::cell::Cell;
 use std::ptr::null_mut;
 use std::sync::Once;
+use std::sync::OnceLock;
 
 use corosensei::trap::CoroutineTrapHandler;
 
@@ -64,6 +65,13 @@ pub(crate) fn with_trap<R>(trap: &CoroutineTrapHandler<Ended>, resume: impl FnOn
     result
 }
 
+/// The signals that a touch of memory raises.
+const SIGNALS: [i32; 2] = [libc::SIGSEGV, libc::SIGBUS];
+
+/// What the host program did at each of them before we came: its own crashes are still its own, and a fuzzer's handler saves
+/// the input that did it.
+static FORMER: OnceLock<[libc::sigaction; 2]> = OnceLock::new();
+
 /// Installs the handler in this process, once, and a signal stack for this host thread.
 pub(crate) fn install() {
     static HANDLER: Once = Once::new();
@@ -74,13 +82,13 @@ pub(crate) fn install() {
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = handler as *const () as usize;
             action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-            for signal in [libc::SIGSEGV, libc::SIGBUS] {
-                assert_eq!(
-                    libc::sigaction(signal, &action, null_mut()),
-                    0,
-                    "sigaction failed"
-                );
-            }
+            let former = SIGNALS.map(|signal| {
+                let mut former: libc::sigaction = std::mem::zeroed();
+                let result = libc::sigaction(signal, &action, &mut former);
+                assert_eq!(result, 0, "sigaction failed");
+                former
+            });
+            FORMER.get_or_init(|| former);
         }
     });
     if !SIGNAL_STACK.replace(true) {
@@ -179,9 +187,16 @@ unsafe extern "C" fn handler(signal: i32, info: *mut libc::siginfo_t, context: *
     // SAFETY: the pointer was set by `with_trap`, which is still on this thread's stack below us.
     let trap = unsafe { TRAP.get().as_ref() };
     let Some(trap) = trap.filter(|trap| trap.stack_ptr_in_bounds(registers.stack)) else {
-        // Not ours: let the fault happen again with the default action, so that the host program dies of it.
-        // SAFETY: resetting the disposition of a signal is always allowed.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // Not ours: let the fault happen again as if we had never come, so that the host program handles it or dies of it.
+        let mut former = SIGNALS.iter().zip(FORMER.get().into_iter().flatten());
+        let former = former.find(|&(&of, _)| of == signal);
+        // SAFETY: the action is one that was in force, or the default one; setting either is always allowed.
+        unsafe {
+            match former {
+                Some((_, action)) => libc::sigaction(signal, action, null_mut()) as usize,
+                None => libc::signal(signal, libc::SIG_DFL),
+            }
+        };
         return;
     };
     #[cfg(target_arch = "x86_64")]

@@ -1,15 +1,14 @@
 //! The symbols that an image names, and the PDB beside it.
 
-use std::fs::File;
 use std::path::Path;
 use std::path::PathBuf;
 
 use object::LittleEndian as LE;
 use object::Object as _;
 use object::pe;
-use pdb_addr2line::pdb::PDB;
 
 use super::pe::Pe;
+use crate::contain::contained;
 
 /// The symbols of an image.
 #[derive(Clone, Debug)]
@@ -48,7 +47,7 @@ pub(super) fn read(pe: &Pe<'_>, path: &Path) -> Option<Symbols> {
     let identity = (parts, info.age());
     let matches = beside
         .as_deref()
-        .and_then(identity_of)
+        .and_then(|pdb| contained(|| identity_of(pdb)))
         .is_some_and(|found| found == identity);
     Some(Symbols {
         name: String::from_utf8_lossy(info.path()).into_owned(),
@@ -62,7 +61,8 @@ pub(super) fn read(pe: &Pe<'_>, path: &Path) -> Option<Symbols> {
 type Identity = ((u32, u16, u16, [u8; 8]), u32);
 
 fn identity_of(path: &Path) -> Option<Identity> {
-    let mut pdb = PDB::open(File::open(path).ok()?).ok()?;
+    let bytes = std::fs::read(path).ok()?;
+    let mut pdb = crate::image::pdb::open(&bytes)?;
     let information = pdb.pdb_information().ok()?;
     // The linker counts in the debug information stream; the other age is what the compiler left.
     let age = pdb
