@@ -17,6 +17,7 @@ mod package;
 #[cfg(test)]
 mod published;
 mod throughput;
+mod tsan;
 #[path = "../../inf/version_resource.rs"]
 #[cfg_attr(
     not(test),
@@ -44,6 +45,8 @@ enum Task {
     Debugger(debugger::Args),
     /// Fuzz what takes bytes from outside: libFuzzer drives the targets of crates/fuzz
     Fuzz(fuzz::Args),
+    /// Run the tests of crates/nt-threads under ThreadSanitizer
+    Tsan(tsan::Args),
     /// Count the instructions of a replay with the linked driver and with the image
     Throughput(throughput::Args),
     /// Check that image/Cargo.toml and inf/Cargo.toml have the dependencies of the root package on Windows
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Task::Package(args) => package::run(root(), &args),
         Task::Debugger(args) => debugger::run(root(), &args),
         Task::Fuzz(args) => fuzz::run(root(), &args),
+        Task::Tsan(args) => tsan::run(root(), &args),
         Task::Throughput(args) => throughput::run(root(), &args),
         Task::Manifests => manifests::run(root()),
     };

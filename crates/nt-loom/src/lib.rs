@@ -15,7 +15,7 @@ pub mod kernel;
 /// Loom's atomics, under the names that `nt::sync` has.
 pub mod sync {
     pub use loom::sync::atomic::{
-        AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+        AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering,
     };
 }
 
