@@ -86,9 +86,13 @@ pub fn inbound_shape(classify: &Classify<'_>) -> Option<InboundShape> {
         data_length: nbl.data_length(),
         net_buffers: nbl.net_buffers(),
         loopback: flag(classify, ConditionFlags::IS_LOOPBACK),
-        fragment: flag(classify, ConditionFlags::IS_FRAGMENT)
-            && !flag(classify, ConditionFlags::IS_REASSEMBLED),
+        fragment: classify.flags().is_some_and(is_fragment),
     })
+}
+
+/// Whether FLAGS says that the packet is a fragment, and not one that was put together from fragments.
+fn is_fragment(flags: ConditionFlags) -> bool {
+    flags.contains(ConditionFlags::IS_FRAGMENT) && !flags.contains(ConditionFlags::IS_REASSEMBLED)
 }
 
 /// What matters of an outbound packet; `None` when there is no packet.
@@ -239,5 +243,37 @@ impl OutboundCopy {
             endpoint_handle,
             route,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::net::{Ipv4Addr, Ipv6Addr};
+
+    #[test]
+    fn an_address_is_of_one_family() {
+        let addresses = [
+            (Family::V4, IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            (Family::V6, IpAddr::V6(Ipv6Addr::LOCALHOST)),
+        ];
+        for (family, _) in addresses {
+            for (own, address) in addresses {
+                assert_eq!(
+                    is_of(family, address),
+                    family == own,
+                    "{family:?} {address}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_put_together_from_fragments_is_no_fragment() {
+        let (fragment, reassembled) = (ConditionFlags::IS_FRAGMENT, ConditionFlags::IS_REASSEMBLED);
+        assert!(is_fragment(fragment));
+        assert!(!is_fragment(fragment.union(reassembled)));
+        assert!(!is_fragment(reassembled));
+        assert!(!is_fragment(ConditionFlags::IS_LOOPBACK));
     }
 }

@@ -60,6 +60,40 @@ fn an_offset_changed_and_changed_back_is_not_reported() {
 }
 
 #[test]
+fn a_list_linked_behind_the_one_that_was_shown_is_told() {
+    let machine = machine(INBOUND, |asked| {
+        let clone = clone_of(asked.list);
+        unsafe { (*asked.list).Next = clone };
+        asked.permit();
+    });
+    left(&machine, "A-19");
+}
+
+#[test]
+fn a_block_that_leaves_the_right_to_write_is_an_answer_too() {
+    let machine = machine(INBOUND, |asked| unsafe {
+        (*asked.out).actionType = FWP_ACTION_BLOCK;
+    });
+    let packet = receive_syn(&machine);
+    clean(&machine);
+    assert_eq!(
+        machine.packet(packet).map(|packet| packet.fate),
+        Some(Fate::Blocked)
+    );
+}
+
+#[test]
+fn a_packet_that_was_looked_at_in_a_reference_to_modify_and_permitted_leaves_the_right_to_write() {
+    let machine = machine(INBOUND, |asked| unsafe {
+        FwpsReferenceNetBufferList0(asked.list, 1);
+        FwpsDereferenceNetBufferList0(asked.list, 1);
+        asked.permit();
+    });
+    receive_syn(&machine);
+    clean(&machine);
+}
+
+#[test]
 fn a_hard_permit_can_be_vetoed() {
     let machine = with_hard_permit(|asked| asked.answer(FWP_ACTION_BLOCK));
     let packet = receive_syn(&machine);

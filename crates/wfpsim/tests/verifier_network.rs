@@ -267,6 +267,63 @@ fn a_list_of_the_stacks_is_not_freed_as_ones_own() {
 }
 
 #[test]
+fn a_list_that_has_clones_is_not_freed() {
+    let machine = with_a_copy();
+    worker(&machine, || {
+        let list = list_of_copy();
+        clone_of(list);
+        unsafe { FwpsFreeNetBufferList0(list) };
+    });
+    reported(&machine, CONTRACT, None, "A-37");
+}
+
+#[test]
+fn a_pool_of_another_kind_is_told() {
+    let machine = with_a_copy();
+    worker(&machine, || unsafe {
+        let block = ExAllocatePoolWithTag(NONPAGED_NX, 64, TAG);
+        let mut list = null_mut();
+        FwpsAllocateNetBufferAndNetBufferList0(
+            block.cast(),
+            0,
+            0,
+            mdl_of(b"bytes"),
+            0,
+            5,
+            &mut list,
+        );
+    });
+    reported(&machine, CONTRACT, None, "B-09");
+}
+
+#[test]
+fn an_injection_has_a_completion_function_and_no_flags() {
+    let machine = with_a_copy();
+    worker(&machine, || {
+        let handle = handle_of(AF_INET, FWPS_INJECTION_TYPE_NETWORK);
+        let list = list_of_copy();
+        for (flags, completion) in [(1, completed as *const c_void), (0, null_mut())] {
+            let status = unsafe {
+                FwpsInjectNetworkReceiveAsync0(
+                    handle,
+                    null_mut(),
+                    flags,
+                    0,
+                    INTERFACE_INDEX,
+                    SUB_INTERFACE_INDEX,
+                    list,
+                    completion,
+                    null_mut(),
+                )
+            };
+            assert_eq!(status, STATUS_INVALID_PARAMETER);
+        }
+        free_list(list);
+    });
+    clean(&machine);
+}
+
+#[test]
 fn a_list_freed_while_it_is_injected_is_a_double_free() {
     let machine = with_a_copy();
     worker(&machine, || {

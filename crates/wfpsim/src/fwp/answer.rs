@@ -2,7 +2,6 @@
 
 use wfp_sys::consts;
 use wfp_sys::fwps::FWPS_CLASSIFY_OUT0;
-use wfp_sys::layers;
 
 use super::arbitration::Classification;
 use super::arbitration::Frame;
@@ -110,12 +109,6 @@ impl Left<'_> {
                 "classifyFn absorbed at FLOW_ESTABLISHED, where nothing can be pended",
             ));
         }
-        if is_discard(request.layer) {
-            return Some((
-                "A-17",
-                "classifyFn set ABSORB at a layer of discarded packets",
-            ));
-        }
         if request
             .metadata
             .has(consts::FWPS_METADATA_FIELD_ALE_CLASSIFY_REQUIRED)
@@ -180,11 +173,4 @@ impl Left<'_> {
             "classifyFn linked another NET_BUFFER_LIST behind the one that it was shown",
         ))
     }
-}
-
-/// Whether a layer shows packets that the stack has discarded.
-fn is_discard(layer: u16) -> bool {
-    layers::LAYER_NAMES
-        .get(usize::from(layer))
-        .is_some_and(|name| name.ends_with("_DISCARD"))
 }
