@@ -132,3 +132,20 @@ impl<H: BfeObserver> fmt::Debug for BfeSubscription<H> {
         f.write_str("BfeSubscription")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_running_engine_is_running() {
+        for (told, state) in [
+            (FWPM_SERVICE_RUNNING, BfeState::Running),
+            (FWPM_SERVICE_START_PENDING, BfeState::StartPending),
+            (FWPM_SERVICE_STOP_PENDING, BfeState::StopPending),
+        ] {
+            assert_eq!(BfeState::of(told), state);
+        }
+        assert_eq!(BfeState::of(0), BfeState::Stopped, "FWPM_SERVICE_STOPPED");
+    }
+}

@@ -385,3 +385,40 @@ fn same(one: &GUID, other: &GUID) -> bool {
     (one.data1, one.data2, one.data3, one.data4)
         == (other.data1, other.data2, other.data3, other.data4)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::ptr;
+
+    #[test]
+    fn a_batch_as_large_as_was_asked_for_may_have_others_behind_it() {
+        let of = |count| Batch {
+            entries: ptr::null_mut(),
+            count,
+        };
+        assert!(of(0).is_last() && of(BATCH - 1).is_last());
+        assert!(!of(BATCH).is_last());
+    }
+
+    #[test]
+    fn a_sublayers_weight_is_its_own_and_nothing_is_read_behind_what_was_returned() {
+        let (first, second, third) = (GUID::from_u128(1), GUID::from_u128(2), GUID::from_u128(3));
+        let sublayer = |key, weight| FWPM_SUBLAYER0 {
+            subLayerKey: key,
+            weight,
+            ..Default::default()
+        };
+        let (mut one, mut two, mut behind) =
+            (sublayer(first, 7), sublayer(second, 9), sublayer(third, 11));
+        let mut entries = [&raw mut one, ptr::null_mut(), &raw mut two, &raw mut behind];
+        // It goes back to no engine.
+        let batch = core::mem::ManuallyDrop::new(Batch {
+            entries: entries.as_mut_ptr(),
+            count: 3,
+        });
+        assert_eq!(batch.weight_of(&first), Some(7));
+        assert_eq!(batch.weight_of(&second), Some(9));
+        assert_eq!(batch.weight_of(&third), None);
+    }
+}
