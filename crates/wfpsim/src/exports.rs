@@ -338,9 +338,18 @@ macro_rules! call_driver {
                 // SAFETY: as above, for an image.
                 let function: unsafe extern "win64" fn($($ty),*) $(-> $ret)? = unsafe { std::mem::transmute(address) };
                 // SAFETY: as above.
-                unsafe { function($($arg),*) }
+                $crate::exports::across(|| unsafe { function($($arg),*) })
             }
         }
     }};
 }
 pub(crate) use call_driver;
+
+/// Calls an image in a function of its own. A compiler takes it for granted that a function of the Windows convention keeps xmm6 to
+/// xmm15, and one that calls back through a narrow thunk does not: nothing may live in them here, and who calls this, by the host's
+/// convention, expects none of them back.
+#[cfg(target_arch = "x86_64")]
+#[inline(never)]
+pub(crate) fn across<R>(call: impl FnOnce() -> R) -> R {
+    call()
+}

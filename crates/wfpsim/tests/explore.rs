@@ -200,6 +200,19 @@ fn the_driver_stands_every_call_failing() {
 }
 
 #[test]
+fn what_is_only_read_after_it_was_freed_is_seen_on_the_way_through_a_failure() {
+    let subject = Story::new(races::looks_back_where_memory_was_short);
+    let faulted =
+        explore::fail_every_call(&subject, &Setup::new(0), Failing::Single, &mut |_| true);
+    assert!(faulted.complete);
+    assert_eq!((faulted.runs, faulted.calls), (3, 2), "{faulted:?}");
+    assert_eq!(faulted.findings.len(), 1, "{faulted:?}");
+    let finding = &faulted.findings[0];
+    assert_eq!(finding.token.setup.faults.fail_call, Some(2));
+    assert_eq!(finding.violations[0].rule, "C-61", "{finding}");
+}
+
+#[test]
 fn every_story_of_a_scenario_is_told_with_every_call_failing() {
     // A load that is refused ends a story and breaks nothing; a send that cannot be cloned loses its whole list and no more.
     for (name, stories) in [("several-packets-a-list", 2), ("engine-gone", 12)] {
@@ -216,12 +229,25 @@ fn every_story_of_a_scenario_is_told_with_every_call_failing() {
 
 #[test]
 fn the_seeds_of_a_subjects_stories_lead_to_each_case_once() {
+    let scenarios: Vec<_> = wfpsim::check::all().collect();
+    let cases = |at: usize| scenarios[at].cases.count().unwrap_or(1);
+    let all: u64 = (0..scenarios.len()).map(cases).sum();
     let every = explore::subject(&tollgate().into(), "check").expect("there is one");
-    let stories = every.stories();
-    let known = wfpsim::check::all().map(|scenario| scenario.cases.count().unwrap_or(1));
-    assert_eq!(stories.len() as u64, known.sum::<u64>());
-    let different: BTreeSet<u64> = stories.iter().copied().collect();
-    assert_eq!(different.len(), stories.len());
+    for first in [0, 1, 7, 53, 1_000_003] {
+        let stories = every.stories(first);
+        assert_eq!(stories.len() as u64, all);
+        assert!(stories.iter().all(|seed| *seed >= first));
+        // A seed's scenario and case are as explore's seeds have them.
+        let told: BTreeSet<(usize, u64)> = stories
+            .iter()
+            .map(|seed| {
+                let count = scenarios.len() as u64;
+                let scenario = (seed % count) as usize;
+                (scenario, seed / count % cases(scenario))
+            })
+            .collect();
+        assert_eq!(told.len() as u64, all, "from seed {first}");
+    }
     let packets = explore::subject(&tollgate().into(), "two-packets").expect("there is one");
-    assert_eq!(packets.stories(), [0]);
+    assert_eq!(packets.stories(3), [3]);
 }

@@ -169,9 +169,13 @@ impl<'a> Bench<'a> {
 
     /// The same with parameters, which mean nothing to a driver that does not know them.
     pub fn load_with(&mut self, parameters: &Parameters) {
-        match self.try_load(parameters) {
+        let kernel = self.machine.kernel();
+        let before = kernel.failed_calls();
+        let result = self.try_load(parameters);
+        let failed = self.calls_fail && kernel.failed_calls() > before;
+        match result {
             Ok(()) => {}
-            Err(LoadError::Refused(..)) if self.calls_fail => self.refused = true,
+            Err(LoadError::Refused(..)) if failed => self.refused = true,
             Err(error) => self.fail(Failure::Load(format!("the driver did not load: {error}"))),
         }
     }
@@ -433,7 +437,9 @@ impl<'a> Bench<'a> {
             )));
         }
         let counted = counted::accounted(counters);
-        if self.compare_counters && counted != self.outcome.lost {
+        // What a failing call was made for must be counted too, if it was one packet.
+        let by_failure = self.calls_fail && self.loss.is_none() && self.longest_list == 1;
+        if (self.compare_counters || by_failure) && counted != self.outcome.lost {
             let lost = self.outcome.lost;
             self.fail(Failure::Counters(format!(
                 "{lost} packets did not come out, and the driver has counted a reason for {counted}"

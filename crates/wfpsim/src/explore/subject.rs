@@ -11,9 +11,9 @@ pub trait Subject {
     /// The machine that it wants, for a seed.
     fn config(&self, seed: u64) -> Config;
 
-    /// Seeds that between them lead to each of its stories once, where the seed says which.
-    fn stories(&self) -> Vec<u64> {
-        vec![0]
+    /// Seeds, from `first` on, that between them lead to each of its stories once, where the seed says which.
+    fn stories(&self, first: u64) -> Vec<u64> {
+        vec![first]
     }
 
     /// Puts the machine, which was just made from [`Subject::config`] or something like it, through the story: loads the

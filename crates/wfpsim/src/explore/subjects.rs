@@ -74,12 +74,15 @@ impl Subject for Checked {
         scenario.config(seed, case)
     }
 
-    fn stories(&self) -> Vec<u64> {
+    fn stories(&self, first: u64) -> Vec<u64> {
         let count = self.scenarios.len() as u64;
+        // Seeds of one scenario are so far apart, and its cases follow each other in them.
+        let round = first / count * count;
         let of = |(scenario, index): (&&Scenario, u64)| {
             // Where the cases are calls that fail, whoever fails calls makes them all of one.
             let cases = scenario.cases.count().unwrap_or(1);
-            (0..cases).map(move |case| case * count + index)
+            let begin = round + index + if index < first % count { count } else { 0 };
+            (0..cases).map(move |case| begin + case * count)
         };
         self.scenarios.iter().zip(0..).flat_map(of).collect()
     }

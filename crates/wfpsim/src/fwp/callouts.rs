@@ -160,22 +160,26 @@ pub(crate) fn require_device_unused(kernel: &Kernel, device: usize) {
 }
 
 pub(super) fn unregister(kernel: &Kernel, id: u32) -> NtStatus {
-    let Some(in_progress) = kernel
+    let Some((in_progress, busy)) = kernel
         .fwp
         .callouts
         .borrow()
         .get(&id)
-        .map(|callout| callout.in_progress)
+        .map(|callout| (callout.in_progress, callout.busy))
     else {
         return status::FWP_CALLOUT_NOT_FOUND;
     };
-    if in_progress > 0 {
-        if kernel.random.percent(kernel.config.freedom.busy_unregister) {
-            if let Some(callout) = kernel.fwp.callouts.borrow_mut().get_mut(&id) {
-                callout.busy.get_or_insert(kernel.now());
-            }
-            return status::DEVICE_BUSY;
+    // Busy for a while; a classify call that never returns is not what it stands for.
+    let was_busy = busy.is_some();
+    let is_busy = (in_progress > 0 && kernel.random.percent(kernel.config.freedom.busy_unregister))
+        || (!was_busy && kernel.fails("FwpsCalloutUnregisterById0"));
+    if is_busy {
+        if let Some(callout) = kernel.fwp.callouts.borrow_mut().get_mut(&id) {
+            callout.busy.get_or_insert(kernel.now());
         }
+        return status::DEVICE_BUSY;
+    }
+    if in_progress > 0 {
         let quiet = move |kernel: &Kernel| {
             kernel
                 .fwp

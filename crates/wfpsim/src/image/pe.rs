@@ -1,5 +1,9 @@
 //! A PE32+ kernel image as a file: read, checked, and described. Offsets in the image are relative to its base (RVA).
 
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
+
 use object::LittleEndian as LE;
 use object::pe;
 use object::read::pe::ImageNtHeaders as _;
@@ -25,7 +29,7 @@ pub struct Image {
     /// Where it is entered.
     pub entry: u32,
     /// The headers, as they are mapped at the base.
-    pub headers: Vec<u8>,
+    pub headers: Part,
     /// The sections, by address.
     pub sections: Vec<Section>,
     /// Where an eight-byte address is to be moved by the distance from [`Image::base`].
@@ -44,6 +48,35 @@ pub struct Image {
     pub endless_unwinding: bool,
 }
 
+/// A part of the file, which it keeps and does not copy.
+#[derive(Clone)]
+pub struct Part {
+    file: Arc<Vec<u8>>,
+    range: Range<usize>,
+}
+
+impl std::ops::Deref for Part {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.file.get(self.range.clone()).unwrap_or_default()
+    }
+}
+
+impl From<Vec<u8>> for Part {
+    fn from(bytes: Vec<u8>) -> Self {
+        let range = 0..bytes.len();
+        let file = Arc::new(bytes);
+        Self { file, range }
+    }
+}
+
+impl std::fmt::Debug for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "bytes {:?} of the file", self.range)
+    }
+}
+
 /// One section.
 #[derive(Clone, Debug)]
 pub struct Section {
@@ -54,7 +87,7 @@ pub struct Section {
     /// How many bytes it has there; those that the file does not have are zero.
     pub size: u32,
     /// What the file has of it.
-    pub data: Vec<u8>,
+    pub data: Part,
     /// May be written.
     pub writable: bool,
     /// May be executed.
@@ -67,7 +100,7 @@ pub struct Section {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Import {
     /// The module, as the image spells it.
-    pub module: String,
+    pub module: Arc<str>,
     /// Which symbol of it.
     pub symbol: Symbol,
     /// Where its address is to be written.
@@ -107,7 +140,7 @@ impl Image {
         let within = |error: ImageError| error.within(&path.display().to_string());
         let bytes =
             std::fs::read(path).map_err(|error| within(bad(format!("cannot be read: {error}"))))?;
-        let mut image = Self::parse(&bytes).map_err(within)?;
+        let mut image = Self::of_file(Arc::new(bytes)).map_err(within)?;
         image.pdb = Some(path.with_extension("pdb")).filter(|pdb| pdb.is_file());
         if let Some(stem) = path.file_stem() {
             image.name = stem.to_string_lossy().into_owned();
@@ -117,6 +150,11 @@ impl Image {
 
     /// Reads an image from memory.
     pub fn parse(bytes: &[u8]) -> Result<Self, ImageError> {
+        Self::of_file(Arc::new(bytes.to_vec()))
+    }
+
+    fn of_file(whole: Arc<Vec<u8>>) -> Result<Self, ImageError> {
+        let bytes = whole.as_slice();
         if !bytes.starts_with(b"MZ") {
             return Err(bad("not an image: it does not begin with MZ"));
         }
@@ -143,20 +181,20 @@ impl Image {
         }
         let size = size.next_multiple_of(PAGE);
         let header_size = optional.size_of_headers();
-        let mapped_headers = bytes
-            .get(..header_size as usize)
-            .filter(|_| header_size <= size);
-        let mapped_headers = mapped_headers.ok_or_else(|| {
-            bad(format!(
+        if header_size as usize > bytes.len() || header_size > size {
+            return Err(bad(format!(
                 "SizeOfHeaders is {header_size}, more than the file or the image has"
-            ))
-        })?;
+            )));
+        }
         let mut image = Self {
             size,
             base: optional.image_base(),
             entry: optional.address_of_entry_point(),
-            headers: mapped_headers.to_vec(),
-            sections: sections(&file, bytes, size)?,
+            headers: Part {
+                file: Arc::clone(&whole),
+                range: 0..header_size as usize,
+            },
+            sections: sections(&file, &whole, size)?,
             relocations: Vec::new(),
             imports: imports(&file)?,
             cookie: None,
@@ -256,12 +294,10 @@ impl Image {
     fn read_highest_kept(&self, file: &PeFile64<'_>) -> Option<u8> {
         let directory = file
             .data_directories()
-            .get(pe::IMAGE_DIRECTORY_ENTRY_EXCEPTION)?;
-        let size = directory.size.get(LE);
-        if size == 0 {
-            return None;
-        }
-        let table = self.bytes_at(directory.virtual_address.get(LE), size);
+            .get(pe::IMAGE_DIRECTORY_ENTRY_EXCEPTION);
+        let table = directory.and_then(|directory| {
+            self.bytes_at(directory.virtual_address.get(LE), directory.size.get(LE))
+        });
         let entries = table.unwrap_or_default().chunks_exact(12);
         // Without a table nothing is known of what its functions keep.
         let mut highest = if entries.len() == 0 { Some(15) } else { None };
@@ -341,7 +377,12 @@ impl Image {
     }
 }
 
-fn sections(file: &PeFile64<'_>, bytes: &[u8], size: u32) -> Result<Vec<Section>, ImageError> {
+fn sections(
+    file: &PeFile64<'_>,
+    whole: &Arc<Vec<u8>>,
+    size: u32,
+) -> Result<Vec<Section>, ImageError> {
+    let bytes = whole.as_slice();
     let mut found: Vec<Section> = Vec::new();
     for header in file.section_table().iter() {
         let name = String::from_utf8_lossy(header.raw_name()).into_owned();
@@ -377,10 +418,12 @@ fn sections(file: &PeFile64<'_>, bytes: &[u8], size: u32) -> Result<Vec<Section>
             )));
         }
         let has = |flag: u32| characteristics & flag != 0;
-        let data = data
-            .get(..data.len().min(length as usize))
-            .unwrap_or_default()
-            .to_vec();
+        // The reader has seen that they lie in the file.
+        let start = data.as_ptr().addr() - bytes.as_ptr().addr();
+        let data = Part {
+            file: Arc::clone(whole),
+            range: start..start + data.len().min(length as usize),
+        };
         found.push(Section {
             name,
             address,
@@ -397,6 +440,14 @@ fn sections(file: &PeFile64<'_>, bytes: &[u8], size: u32) -> Result<Vec<Section>
     Ok(found)
 }
 
+/// A name, which is ASCII unless something is wrong with it.
+fn text(name: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(name) {
+        Ok(name) => name.into(),
+        Err(_) => String::from_utf8_lossy(name),
+    }
+}
+
 pub(super) fn imports(file: &PeFile64<'_>) -> Result<Vec<Import>, ImageError> {
     let Some(table) = read("imports", file.import_table())? else {
         return Ok(Vec::new());
@@ -408,7 +459,7 @@ pub(super) fn imports(file: &PeFile64<'_>) -> Result<Vec<Import>, ImageError> {
             "the name of an imported module",
             table.name(descriptor.name.get(LE)),
         )?;
-        let module = String::from_utf8_lossy(module).into_owned();
+        let module: Arc<str> = text(module).into();
         let names = descriptor.original_first_thunk.get(LE);
         let addresses = descriptor.first_thunk.get(LE);
         let names = if names == 0 { addresses } else { names };
@@ -418,10 +469,10 @@ pub(super) fn imports(file: &PeFile64<'_>) -> Result<Vec<Import>, ImageError> {
         while let Some(thunk) = read(&what, thunks.next::<pe::ImageNtHeaders64>())? {
             let symbol = match read(&what, table.import::<pe::ImageNtHeaders64>(thunk))? {
                 Thunk::Ordinal(ordinal) => Symbol::Ordinal(ordinal),
-                Thunk::Name(_, name) => Symbol::Name(String::from_utf8_lossy(name).into_owned()),
+                Thunk::Name(_, name) => Symbol::Name(text(name).into_owned()),
             };
             found.push(Import {
-                module: module.clone(),
+                module: Arc::clone(&module),
                 symbol,
                 thunk: place,
             });
@@ -443,12 +494,12 @@ mod tests {
             size: 2 * PAGE,
             base: 0,
             entry: PAGE,
-            headers: Vec::new(),
+            headers: Vec::new().into(),
             sections: vec![Section {
                 name: ".rdata".to_owned(),
                 address: PAGE,
                 size: data.len() as u32,
-                data: data.to_vec(),
+                data: data.to_vec().into(),
                 writable: false,
                 executable: false,
                 discardable: false,

@@ -4,7 +4,8 @@
 //! written in Rust and called by an image saves all ten and restores them, which costs more than the rest of the crossing; see
 //! docs/image.md. An image that keeps something in one of them across a call has saved what was there before, and its unwind
 //! information says so: [`highest_kept`](super::pe::Image::highest_kept). For one that uses xmm6 and xmm7 at most, which compilers
-//! take first, the thunks here will do.
+//! take first, the thunks here will do. What the host's compiler keeps while it calls such an image is seen to in
+//! [`across`](crate::exports::across).
 
 /// An argument as a register has it.
 pub(crate) trait Argument: Copy {

@@ -49,7 +49,7 @@ impl ModuleSectionInfo<Vec<u8>> for Sections<'_> {
         if name == FUNCTIONS && self.0.endless_unwinding {
             return None;
         }
-        self.0.section(name).map(|section| section.data.clone())
+        self.0.section(name).map(|section| section.data.to_vec())
     }
 }
 
@@ -95,7 +95,7 @@ pub(crate) fn follow(image: &Image, mapped_at: usize, from: From, end: usize) ->
 pub(super) fn is_endless(image: &Image) -> bool {
     let functions = image.section(FUNCTIONS);
     let mut entries = functions
-        .map_or(&[][..], |section| &section.data)
+        .map_or(&[][..], |section| &section.data[..])
         .chunks_exact(ENTRY);
     entries.any(|entry| {
         let links = std::iter::successors(Some(entry), |entry| link(image, entry));

@@ -81,6 +81,7 @@ pub struct Kernel {
     watch: watch::Watch,
     driver_turns: Cell<u64>,
     fallible_calls: Cell<u64>,
+    failed_calls: Cell<u64>,
     kernel_calls: Cell<u64>,
     unloading: Cell<Option<Unloading>>,
 }
@@ -126,6 +127,7 @@ impl Machine {
             watch: Default::default(),
             driver_turns: Cell::new(0),
             fallible_calls: Cell::new(0),
+            failed_calls: Cell::new(0),
             kernel_calls: Cell::new(0),
             unloading: Cell::new(None),
         });
@@ -341,7 +343,16 @@ impl Kernel {
         let first = faults
             .fail_call
             .is_some_and(|first| (first..first + faults.count.max(1)).contains(&call));
-        first || faults.second == Some(call)
+        let fails = first || faults.second == Some(call);
+        if fails {
+            self.failed_calls.set(self.failed_calls.get() + 1);
+        }
+        fails
+    }
+
+    /// How many calls the fault plan has failed so far.
+    pub fn failed_calls(&self) -> u64 {
+        self.failed_calls.get()
     }
 
     /// Brings the machine down with `violation`. The running thread never goes on.

@@ -338,11 +338,13 @@ impl Arena {
         let blocks = self.blocks.borrow();
         let before = blocks.find(address).copied();
         // An underrun of a block that fills its pages meets the guard page of the one before.
-        let next = blocks
-            .within(address.next_multiple_of(PAGE), PAGE + 1)
-            .find(|block| block.slot >= address)
-            .filter(|block| block.start - address <= PAGE)
-            .copied();
+        let next = address.checked_next_multiple_of(PAGE).and_then(|page| {
+            blocks
+                .within(page, PAGE + 1)
+                .find(|block| block.slot >= address)
+                .filter(|block| block.start - address <= PAGE)
+                .copied()
+        });
         match (before, next) {
             (Some(before), Some(next)) => {
                 let behind = address.saturating_sub(before.start + before.size);
@@ -543,6 +545,14 @@ mod tests {
                 assert_eq!(damage_at_free(&found), Some(start + size));
             }
         }
+    }
+
+    #[test]
+    fn an_address_before_null_was_meant_for_no_block() {
+        let arena = Arena::new();
+        arena.allocate(8, Purpose::Object, ObjectId(1), true);
+        assert!(arena.nearest(8usize.wrapping_neg()).is_none());
+        assert!(arena.nearest(0).is_none());
     }
 
     #[test]

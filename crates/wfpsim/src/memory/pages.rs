@@ -66,7 +66,7 @@ impl Pages {
 
     /// The blocks that have pages of a range, by address.
     pub fn within(&self, start: usize, length: usize) -> impl Iterator<Item = &Block> {
-        let end = start + length;
+        let end = start.saturating_add(length);
         let mut at = start;
         std::iter::from_fn(move || {
             while at < end {

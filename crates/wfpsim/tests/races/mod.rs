@@ -120,6 +120,24 @@ fn sleep(units: i64) {
     let _ = unsafe { KeDelayExecutionThread(0, 0, &raw mut interval) };
 }
 
+/// Two blocks; where there is no second, the first is freed, and looked at.
+pub fn looks_back_where_memory_was_short(machine: &Machine, _: &Log) {
+    machine.call("boot", irql::PASSIVE, |_| {
+        let first = allocate(64);
+        if first == 0 {
+            return;
+        }
+        let second = allocate(64);
+        if second != 0 {
+            free(second);
+        }
+        free(first);
+        if second == 0 {
+            let _ = unsafe { (first as *const u8).read_volatile() };
+        }
+    });
+}
+
 /// A thread that waits for work and one that brings it.
 fn hand_over(machine: &Machine, take: fn(event: usize, there: &dyn Fn() -> bool)) {
     let Some(event) = machine.call("boot", irql::PASSIVE, |_| event()) else {

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use std::time::Instant;
 
 use clap::ValueEnum;
 use indicatif::ProgressBar;
@@ -59,10 +60,10 @@ pub struct Arguments {
     #[arg(long)]
     list: bool,
     /// How many schedules.
-    #[arg(long, default_value_t = 10_000, value_name = "N")]
+    #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     schedules: u64,
     /// Stop after so many seconds.
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     time: Option<u64>,
     /// The first schedule's seed; those behind it have the numbers that follow.
     #[arg(long, default_value_t = 0)]
@@ -77,7 +78,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=8))]
     processors: Option<u8>,
     /// Have every call that can fail fail in turn, in DriverEntry, at work and in unload, instead of trying schedules.
-    #[arg(long, value_enum, value_name = "HOW MANY", num_args = 0..=1, default_missing_value = "single", conflicts_with = "strategy")]
+    #[arg(long, value_enum, value_name = "HOW MANY", num_args = 0..=1, default_missing_value = "single", conflicts_with_all = ["strategy", "schedules", "depth", "all"])]
     faults: Option<Fail>,
     /// Do not stop at the first violation; look for others.
     #[arg(long)]
@@ -252,10 +253,13 @@ fn faults(
         Fail::Pairs => Failing::Pairs,
     };
     let bar = bar(0);
+    let begun = Instant::now();
+    let most = arguments.time.map(Duration::from_secs);
     let faulted = explore::fail_every_call(subject, setup, failing, &mut |runs| {
         bar.set_position(runs);
-        !stop.load(Ordering::Relaxed)
+        !stop.load(Ordering::Relaxed) && most.is_none_or(|most| begun.elapsed() < most)
     });
+    let interrupted = stop.load(Ordering::Relaxed);
     bar.finish_and_clear();
     if arguments.json {
         let findings: Vec<_> = faulted.findings.iter().map(explore::finding_json).collect();
@@ -279,25 +283,25 @@ fn faults(
             ));
         }
         say(&format!(
-            "{}: {} runs of {}, in which each of up to {} calls failed{}; {} violations\n",
+            "{}: {} runs of {}, in which each of their calls failed in turn, up to {} in a run{}; {} violations\n",
             subject.name(),
             faulted.runs,
             stories(faulted.stories),
             faulted.calls,
-            if faulted.complete {
-                ""
-            } else {
-                " (interrupted)"
+            match (faulted.complete, interrupted) {
+                (true, _) => "",
+                (false, true) => " (interrupted)",
+                (false, false) => " (the time was up)",
             },
             faulted.findings.len()
         ));
     }
     ExitCode::from(if !faulted.findings.is_empty() {
         VIOLATED
-    } else if faulted.complete {
-        0
-    } else {
+    } else if interrupted && !faulted.complete {
         INTERRUPTED
+    } else {
+        0
     })
 }
 

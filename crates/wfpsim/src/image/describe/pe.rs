@@ -216,10 +216,10 @@ impl<'a> Pe<'a> {
             let symbol = symbol.to_string();
             let has = known.contains(&(module.to_ascii_lowercase(), symbol.as_str()));
             thunks.insert(thunk, symbol.clone());
-            match modules.iter_mut().find(|known| known.name == module) {
+            match modules.iter_mut().find(|known| *known.name == *module) {
                 Some(known) => known.symbols.push((symbol, has)),
                 None => modules.push(Module {
-                    name: module,
+                    name: module.to_string(),
                     symbols: vec![(symbol, has)],
                 }),
             }
