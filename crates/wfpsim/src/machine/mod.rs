@@ -342,7 +342,8 @@ impl Kernel {
         self.fallible_calls.set(call);
         let first = faults
             .fail_call
-            .is_some_and(|first| (first..first + faults.count.max(1)).contains(&call));
+            .and_then(|first| call.checked_sub(first))
+            .is_some_and(|behind| behind < faults.count.max(1));
         let fails = first || faults.second == Some(call);
         if fails {
             self.failed_calls.set(self.failed_calls.get() + 1);
