@@ -15,7 +15,8 @@ use std::{
 use nt::{Cx, Passive, status::NtStatus};
 use wfp_sys::{
     BOOLEAN, HANDLE, NTSTATUS,
-    fwps::{FWPS_INJECT_COMPLETE0, FWPS_TRANSPORT_SEND_PARAMS0},
+    consts::{FWPS_PACKET_INJECTION_STATE, FWPS_PACKET_NOT_INJECTED},
+    fwps::{FWPS_INJECT_COMPLETE0, FWPS_PACKET_LIST_INFORMATION0, FWPS_TRANSPORT_SEND_PARAMS0},
     ndis::{MDL, NET_BUFFER, NET_BUFFER_LIST},
 };
 
@@ -24,6 +25,8 @@ thread_local! {
     static REFUSAL: Cell<Option<NtStatus>> = const { Cell::new(None) };
     static IN_FLIGHT: RefCell<Vec<InFlight>> = const { RefCell::new(Vec::new()) };
     static POOL: RefCell<HashMap<usize, usize>> = RefCell::new(HashMap::new());
+    static INJECTION_STATE: Cell<FWPS_PACKET_INJECTION_STATE> = const { Cell::new(FWPS_PACKET_NOT_INJECTED) };
+    static SECURITY: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
 }
 
 /// What was called on this thread since the last time.
@@ -38,6 +41,16 @@ fn note(what: &'static str) {
 /// Makes the next call that can fail do so.
 pub fn refuse(status: NtStatus) {
     REFUSAL.set(Some(status));
+}
+
+/// What the filter engine says from now on of whoever injected a packet.
+pub fn set_injection_state(state: FWPS_PACKET_INJECTION_STATE) {
+    INJECTION_STATE.set(state);
+}
+
+/// What IPsec did to a packet, and to which query the filter engine says so.
+pub fn set_security(query: u32, flags: u32) {
+    SECURITY.set((query, flags));
 }
 
 /// Allocations of this thread that have not been freed.
@@ -240,6 +253,36 @@ extern "system" fn FwpsReferenceNetBufferList0(nbl: *mut NET_BUFFER_LIST, modify
 extern "system" fn FwpsDereferenceNetBufferList0(nbl: *mut NET_BUFFER_LIST, dispatch: BOOLEAN) {
     assert!(!nbl.is_null() && dispatch == 0);
     note("dereference");
+}
+
+#[unsafe(no_mangle)]
+extern "system" fn FwpsQueryPacketInjectionState0(
+    handle: HANDLE,
+    nbl: *const NET_BUFFER_LIST,
+    context: *mut HANDLE,
+) -> FWPS_PACKET_INJECTION_STATE {
+    assert!(!handle.is_null() && !nbl.is_null() && context.is_null());
+    INJECTION_STATE.get()
+}
+
+#[unsafe(no_mangle)]
+extern "system" fn FwpsGetPacketListSecurityInformation0(
+    nbl: *mut NET_BUFFER_LIST,
+    query: u32,
+    information: *mut FWPS_PACKET_LIST_INFORMATION0,
+) -> NTSTATUS {
+    assert!(!nbl.is_null());
+    let (expected, flags) = SECURITY.get();
+    assert_eq!(query, expected);
+    // SAFETY: The caller's own structure.
+    unsafe { (*information).ipsecInformation.flags = flags };
+    0
+}
+
+#[unsafe(no_mangle)]
+extern "system" fn FwpmFreeMemory0(memory: *mut *mut c_void) {
+    assert!(!memory.is_null());
+    note("free the engine's memory");
 }
 
 #[unsafe(no_mangle)]

@@ -389,7 +389,9 @@ fn same(one: &GUID, other: &GUID) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::doubles;
     use core::ptr;
+    use std::vec::Vec;
 
     #[test]
     fn a_batch_as_large_as_was_asked_for_may_have_others_behind_it() {
@@ -399,6 +401,7 @@ mod tests {
         };
         assert!(of(0).is_last() && of(BATCH - 1).is_last());
         assert!(!of(BATCH).is_last());
+        assert_eq!(doubles::log(), Vec::<&str>::new(), "there was no memory");
     }
 
     #[test]
@@ -412,13 +415,14 @@ mod tests {
         let (mut one, mut two, mut behind) =
             (sublayer(first, 7), sublayer(second, 9), sublayer(third, 11));
         let mut entries = [&raw mut one, ptr::null_mut(), &raw mut two, &raw mut behind];
-        // It goes back to no engine.
-        let batch = core::mem::ManuallyDrop::new(Batch {
+        let batch = Batch {
             entries: entries.as_mut_ptr(),
             count: 3,
-        });
+        };
         assert_eq!(batch.weight_of(&first), Some(7));
         assert_eq!(batch.weight_of(&second), Some(9));
         assert_eq!(batch.weight_of(&third), None);
+        drop(batch);
+        assert_eq!(doubles::log(), ["free the engine's memory"]);
     }
 }

@@ -4,6 +4,7 @@
 //! Each of these fails when the destructor it is about is emptied; docs/testing.md has the whole list.
 
 use std::cell::Cell;
+use std::cell::RefCell;
 use std::time::Duration;
 
 use nt::kmdf::{DeviceObject, Driver, DriverConfig, Load, Request};
@@ -16,10 +17,13 @@ use nt::spinlock::SpinLock;
 use nt::thread::SystemThread;
 use nt::time::{InterruptTime, sleep};
 use nt::{NtStatus, Passive, Result, bug_check, utf16};
-use wfp::{Engine, GUID};
+use wfp::{Engine, Family, GUID, Layer, LayerKind};
 use wfpsim::Config;
 use wfpsim::Machine;
 use wfpsim::driver::{Leaks, Linked, LoadError, Parameters};
+use wfpsim::stack::{Fate, Received};
+use wfpsim_packet::build;
+use wfpsim_packet::transport::TcpFlags;
 
 const IOCTL: u32 = 0x0012_2000;
 const PROVIDER: GUID = GUID::from_u128(0x5f0a_7a11_0000_4000_8000_0000_0000_0001);
@@ -302,4 +306,57 @@ fn a_thread_that_cannot_be_referenced_has_ended_when_its_maker_is_told_so() {
         let violations = machine.violations();
         assert!(violations.is_empty(), "seed {seed}: {}", told(&machine));
     }
+}
+
+#[test]
+fn a_sublayer_goes_just_below_the_universal_one() {
+    comes_and_goes(nothing, |passive, _| {
+        let mut engine = Engine::open_dynamic(passive, utf16!("Small"))?;
+        let transaction = engine.transaction(passive)?;
+        // On the plain machine the universal sublayer weighs 0x8000.
+        match transaction.weight_below_universal()? {
+            0x7FFF => transaction.commit(),
+            _ => Err(NtStatus::UNSUCCESSFUL),
+        }
+    });
+}
+
+thread_local! {
+    static SESSION: RefCell<Option<Engine>> = const { RefCell::new(None) };
+}
+
+#[test]
+fn a_filter_whose_callout_is_not_registered_permits() {
+    let (machine, loaded) = load(Config::plain(), nothing, |passive, _| {
+        let (sublayer, callout, filter) = (
+            GUID::from_u128(0x51),
+            GUID::from_u128(0x52),
+            GUID::from_u128(0x53),
+        );
+        let layer = Layer::new(LayerKind::InboundTransport, Family::V4);
+        let mut engine = Engine::open_dynamic(passive, utf16!("Small"))?;
+        let transaction = engine.transaction(passive)?;
+        let name = utf16!("Small");
+        transaction.add_provider(&PROVIDER, name)?;
+        transaction.add_sublayer(&sublayer, &PROVIDER, 1, name)?;
+        transaction.add_callout(&callout, &PROVIDER, layer, name)?;
+        transaction.add_filter(&filter, &PROVIDER, &sublayer, &callout, layer, name)?;
+        transaction.commit()?;
+        SESSION.set(Some(engine));
+        Ok(())
+    });
+    assert_eq!(loaded, Ok(()), "{}", told(&machine));
+    let (peer, host) = ("192.0.2.9:50000", "192.0.2.1:3389");
+    let (peer, host) = (peer.parse().unwrap(), host.parse().unwrap());
+    let syn = build::tcp(peer, host, TcpFlags::SYN, 1, 0, b"");
+    let packet = machine.receive(Received::plain(syn));
+    machine.run();
+    let fate = machine.packet(packet).map(|packet| packet.fate);
+    assert_eq!(fate, Some(Fate::Delivered));
+    ASKED.set(|_, _| {
+        drop(SESSION.take());
+        Ok(())
+    });
+    machine.ioctl(IOCTL, b"input", 16);
+    assert_eq!(machine.unload_driver(), Leaks::new());
 }

@@ -4,7 +4,7 @@ use std::{vec, vec::Vec};
 use wfp_sys::{
     consts::{
         FWP_ACTION_CONTINUE, FWP_CONDITION_FLAG_IS_REAUTHORIZE, FWP_EMPTY,
-        FWPS_METADATA_FIELD_COMPLETION_HANDLE,
+        FWPS_METADATA_FIELD_COMPLETION_HANDLE, FWPS_PACKET_INJECTED_BY_OTHER,
     },
     fwps::{FWP_BYTE_ARRAY16, FWPS_INCOMING_VALUE0},
     layers::{
@@ -180,6 +180,85 @@ fn during_a_reauthorization_unknown_fields_are_empty_and_not_zero() {
         );
         (view.permit(), ())
     });
+}
+
+#[test]
+fn an_accept_says_where_the_packet_goes_and_where_it_came_in() {
+    let mut local = FWP_BYTE_ARRAY16 {
+        byteArray16: Ipv6Addr::LOCALHOST.octets(),
+    };
+    let mut call = Call::recv_accept();
+    let address = &mut call.values[usize::from(ale_auth_recv_accept::IP_LOCAL_ADDRESS)].value;
+    address.r#type = FWP_BYTE_ARRAY16_TYPE;
+    address.Anonymous.byteArray16 = &raw mut local;
+    call.set_u16(ale_auth_recv_accept::IP_LOCAL_PORT, 3389);
+    call.set_u32(ale_auth_recv_accept::INTERFACE_INDEX, 7);
+    call.set_u32(ale_auth_recv_accept::SUB_INTERFACE_INDEX, 3);
+    call.run(|view| {
+        assert_eq!(view.local_address(), Some(Ipv6Addr::LOCALHOST.into()));
+        assert_eq!(view.local_port(), Some(3389));
+        assert_eq!(view.interface_index(), Some(7));
+        assert_eq!(view.sub_interface_index(), Some(3));
+        (view.permit(), ())
+    });
+}
+
+#[test]
+fn who_injected_a_packet_is_this_handle_another_or_nobody() {
+    let handle = InjectionHandle::create(&doubles::passive()).unwrap();
+    for (told, state, own) in [
+        (FWPS_PACKET_NOT_INJECTED, InjectionState::NotInjected, false),
+        (FWPS_PACKET_INJECTED_BY_SELF, InjectionState::BySelf, true),
+        (
+            FWPS_PACKET_INJECTED_BY_OTHER,
+            InjectionState::ByOther,
+            false,
+        ),
+        (
+            FWPS_PACKET_PREVIOUSLY_INJECTED_BY_SELF,
+            InjectionState::PreviouslyBySelf,
+            true,
+        ),
+        (99, InjectionState::ByOther, false),
+    ] {
+        doubles::set_injection_state(told);
+        let seen = Call::recv_accept().run(|view| {
+            let seen = view.injection_state(&cx(), &handle);
+            (view.permit(), seen)
+        });
+        assert_eq!(seen, Some(state));
+        assert_eq!(state.is_own(), own, "{state:?}");
+    }
+    let mut empty = Call::recv_accept();
+    empty.packet = None;
+    let seen = empty.run(|view| (view.permit(), view.injection_state(&cx(), &handle)));
+    assert_eq!(seen, None);
+}
+
+#[test]
+fn ipsec_is_asked_about_in_one_direction() {
+    let query =
+        FWPS_PACKET_LIST_INFORMATION_QUERY_IPSEC | FWPS_PACKET_LIST_INFORMATION_QUERY_INBOUND;
+    for (flags, secure) in [(1, true), (0, false)] {
+        doubles::set_security(query, flags);
+        let told = Call::recv_accept().run(|view| {
+            let told = view.inbound_security(&cx());
+            (view.permit(), told)
+        });
+        assert_eq!(told.map(IpsecInfo::is_secure), Ok(secure));
+    }
+}
+
+#[test]
+fn what_somebody_left_of_an_absorb_does_not_go_with_another_answer() {
+    const OTHER: u32 = 0x4000_0000;
+    let answers: [fn(&Classify<'_>) -> Answer; 2] = [|view| view.permit(), |view| view.block()];
+    for answer in answers {
+        let mut call = Call::recv_accept();
+        call.out.flags = FWPS_CLASSIFY_OUT_FLAG_ABSORB | OTHER;
+        call.answer(|view| answer(view));
+        assert_eq!(call.out.flags, OTHER);
+    }
 }
 
 #[test]
