@@ -16,8 +16,8 @@ use nt::slot::{Global, Slot};
 use nt::spinlock::SpinLock;
 use nt::thread::SystemThread;
 use nt::time::{InterruptTime, sleep};
-use nt::{NtStatus, Passive, Result, bug_check, utf16};
-use wfp::{Engine, Family, GUID, Layer, LayerKind};
+use nt::{Cx, NtStatus, Passive, Result, bug_check, utf16};
+use wfp::{Answer, Callouts, Classify, Engine, Family, GUID, Host, Layer, LayerKind};
 use wfpsim::Config;
 use wfpsim::Machine;
 use wfpsim::driver::{Leaks, Linked, LoadError, Parameters};
@@ -40,6 +40,7 @@ thread_local! {
     static LOADING: Cell<Step> = const { Cell::new(nothing) };
     static STARTING: Cell<Step> = const { Cell::new(nothing) };
     static ASKED: Cell<Step> = const { Cell::new(nothing) };
+    static DEVICE: Cell<Option<DeviceObject>> = const { Cell::new(None) };
 }
 
 /// The driver: its steps, and a request that it may keep for a while.
@@ -68,7 +69,8 @@ impl Driver for Small {
         })?)
     }
 
-    fn start(&self, passive: &mut Passive, _device: DeviceObject) -> Result<()> {
+    fn start(&self, passive: &mut Passive, device: DeviceObject) -> Result<()> {
+        DEVICE.set(Some(device));
         STARTING.get()(passive, None)
     }
 
@@ -86,6 +88,12 @@ impl Driver for Small {
         drop(before);
         let kept = self.kept.lock(passive).take();
         drop(kept);
+    }
+}
+
+impl Host for Small {
+    fn classify(&self, _cx: &mut Cx, classify: &mut Classify<'_>) -> Answer {
+        classify.permit()
     }
 }
 
@@ -316,6 +324,27 @@ fn a_sublayer_goes_just_below_the_universal_one() {
         // On the plain machine the universal sublayer weighs 0x8000.
         match transaction.weight_below_universal()? {
             0x7FFF => transaction.commit(),
+            _ => Err(NtStatus::UNSUCCESSFUL),
+        }
+    });
+}
+
+/// Registers a callout for each of the first layers, and one more for the first.
+fn registers(passive: &Passive, layers: usize, more: usize) -> Result<()> {
+    let device = DEVICE.get().ok_or(NtStatus::UNSUCCESSFUL)?;
+    let layers = Layer::ALL[..layers].iter().chain(&Layer::ALL[..more]);
+    let callouts: Vec<(Layer, GUID)> = layers.copied().zip((1..).map(GUID::from_u128)).collect();
+    Callouts::<Small>::register(passive, device, &callouts).map(drop)
+}
+
+#[test]
+fn a_driver_registers_as_few_callouts_as_it_likes_and_no_more_than_there_is_room_for() {
+    comes_and_goes(nothing, |passive, _| {
+        for few in 0..=Layer::ALL.len() {
+            registers(passive, few, 0)?;
+        }
+        match registers(passive, Layer::ALL.len(), 1) {
+            Err(NtStatus::INVALID_PARAMETER) => Ok(()),
             _ => Err(NtStatus::UNSUCCESSFUL),
         }
     });

@@ -5,6 +5,7 @@
     reason = "these drivers do on purpose what nobody could argue for"
 )]
 
+mod own_lists;
 mod verifier_driver;
 
 use std::cell::Cell;
@@ -12,9 +13,9 @@ use std::cell::RefCell;
 use std::ffi::c_void;
 use std::ptr::null_mut;
 
+use own_lists::*;
 use verifier_driver::*;
 use wfp_sys::GUID;
-use wfp_sys::HANDLE;
 use wfp_sys::consts::*;
 use wfp_sys::fwpm::*;
 use wfp_sys::fwps::*;
@@ -27,57 +28,10 @@ use wfpsim::stack::SUB_INTERFACE_INDEX;
 use wfpsim::verifier::code;
 
 unsafe extern "C" {
-    fn IoAllocateMdl(
-        address: *mut u8,
-        length: u32,
-        secondary: u8,
-        charge: u8,
-        irp: *mut c_void,
-    ) -> *mut MDL;
-    fn IoFreeMdl(mdl: *mut MDL);
-    fn MmBuildMdlForNonPagedPool(mdl: *mut MDL);
-    fn MmMapLockedPagesSpecifyCache(
-        mdl: *mut MDL,
-        mode: i8,
-        cache: i32,
-        base: *mut c_void,
-        bug_check: u32,
-        priority: u32,
-    ) -> *mut c_void;
-    fn ExAllocatePoolWithTag(kind: u32, size: usize, tag: u32) -> *mut u8;
-    fn ExFreePoolWithTag(block: *mut u8, tag: u32);
-    fn NdisAllocateNetBufferListPool(
-        owner: HANDLE,
-        parameters: *const NET_BUFFER_LIST_POOL_PARAMETERS,
-    ) -> HANDLE;
-    fn NdisFreeNetBufferListPool(pool: HANDLE);
-    fn FwpsAllocateNetBufferAndNetBufferList0(
-        pool: HANDLE,
-        context: u16,
-        backfill: u16,
-        chain: *mut MDL,
-        offset: u32,
-        length: usize,
-        list: *mut *mut NET_BUFFER_LIST,
-    ) -> i32;
-    fn FwpsFreeNetBufferList0(list: *mut NET_BUFFER_LIST);
-    fn FwpsInjectNetworkReceiveAsync0(
-        handle: HANDLE,
-        context: HANDLE,
-        flags: u32,
-        compartment: u32,
-        interface: u32,
-        sub_interface: u32,
-        list: *mut NET_BUFFER_LIST,
-        completion: *const c_void,
-        completion_context: HANDLE,
-    ) -> i32;
     fn FwpsFlowAssociateContext0(flow: u64, layer: u16, callout: u32, context: u64) -> i32;
     fn FwpsFlowRemoveContext0(flow: u64, layer: u16, callout: u32) -> i32;
 }
 
-const TAG: u32 = u32::from_le_bytes(*b"netw");
-const NONPAGED_NX: u32 = 512;
 const STATUS_DEVICE_BUSY: i32 = 0x8000_0011u32 as i32;
 const STATUS_INVALID_PARAMETER: i32 = 0xC000_000Du32 as i32;
 const STATUS_FWP_INJECT_HANDLE_STALE: i32 = 0xC022_0102u32 as i32;
@@ -85,8 +39,6 @@ const STATUS_FWP_INJECT_HANDLE_STALE: i32 = 0xC022_0102u32 as i32;
 thread_local! {
     /// The packet that the callout took a copy of.
     static COPY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    static POOL: Cell<HANDLE> = const { Cell::new(null_mut()) };
-    static HANDLE_OF_KIND: Cell<HANDLE> = const { Cell::new(null_mut()) };
     /// The flow that a context was given, and what its end told.
     static FLOW: Cell<u64> = const { Cell::new(0) };
     static ENDED: Cell<u64> = const { Cell::new(0) };
@@ -120,92 +72,10 @@ fn with_a_copy() -> Machine {
     machine
 }
 
-fn handle_of(family: u16, kinds: u32) -> HANDLE {
-    let mut handle = null_mut();
-    assert_eq!(
-        unsafe { FwpsInjectionHandleCreate0(family, kinds, &mut handle) },
-        0
-    );
-    HANDLE_OF_KIND.set(handle);
-    handle
-}
-
-fn pool() -> HANDLE {
-    let parameters = NET_BUFFER_LIST_POOL_PARAMETERS {
-        Header: NDIS_OBJECT_HEADER {
-            Type: 0x80,
-            Revision: 1,
-            Size: size_of::<NET_BUFFER_LIST_POOL_PARAMETERS>() as u16,
-        },
-        fAllocateNetBuffer: 1,
-        PoolTag: TAG,
-        ..Default::default()
-    };
-    let pool = unsafe { NdisAllocateNetBufferListPool(null_mut(), &parameters) };
-    assert!(!pool.is_null());
-    POOL.set(pool);
-    pool
-}
-
-/// An MDL over a block of pool with these bytes.
-fn mdl_of(bytes: &[u8]) -> *mut MDL {
-    unsafe {
-        let block = ExAllocatePoolWithTag(NONPAGED_NX, bytes.len(), TAG);
-        block.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
-        let mdl = IoAllocateMdl(block, bytes.len() as u32, 0, 0, null_mut());
-        MmBuildMdlForNonPagedPool(mdl);
-        mdl
-    }
-}
-
-/// A list of the driver's own over these bytes, said to be so long.
-fn list_of(bytes: &[u8], length: usize) -> *mut NET_BUFFER_LIST {
-    let mut list = null_mut();
-    let status = unsafe {
-        FwpsAllocateNetBufferAndNetBufferList0(pool(), 0, 0, mdl_of(bytes), 0, length, &mut list)
-    };
-    assert_eq!(status, 0);
-    list
-}
-
 /// The list of the copied packet.
 fn list_of_copy() -> *mut NET_BUFFER_LIST {
     let copy = COPY.take();
     list_of(&copy, copy.len())
-}
-
-fn free_list(list: *mut NET_BUFFER_LIST) {
-    unsafe {
-        let mdl = (*(*list).FirstNetBuffer).MdlChain;
-        let block = (*mdl).MappedSystemVa.cast::<u8>();
-        FwpsFreeNetBufferList0(list);
-        IoFreeMdl(mdl);
-        ExFreePoolWithTag(block, TAG);
-    }
-}
-
-unsafe extern "system" fn completed(
-    _context: *mut c_void,
-    list: *mut NET_BUFFER_LIST,
-    _dispatch: u8,
-) {
-    free_list(list);
-}
-
-fn inject_into(handle: HANDLE, list: *mut NET_BUFFER_LIST) -> i32 {
-    unsafe {
-        FwpsInjectNetworkReceiveAsync0(
-            handle,
-            null_mut(),
-            0,
-            0,
-            INTERFACE_INDEX,
-            SUB_INTERFACE_INDEX,
-            list,
-            completed as *const c_void,
-            null_mut(),
-        )
-    }
 }
 
 #[test]
@@ -219,8 +89,8 @@ fn a_copy_of_the_drivers_own_goes_on_in_the_packets_place() {
     assert_eq!(arrivals.len(), 1);
     assert_eq!(arrivals[0].bytes, syn());
     worker(&machine, || unsafe {
-        assert_eq!(FwpsInjectionHandleDestroy0(HANDLE_OF_KIND.get()), 0);
-        NdisFreeNetBufferListPool(POOL.get());
+        assert_eq!(FwpsInjectionHandleDestroy0(last_handle()), 0);
+        NdisFreeNetBufferListPool(last_pool());
         unload();
     });
     clean(&machine);
@@ -253,7 +123,7 @@ fn a_pool_is_not_freed_while_it_has_lists_out() {
     let machine = with_a_copy();
     worker(&machine, || {
         list_of_copy();
-        unsafe { NdisFreeNetBufferListPool(POOL.get()) };
+        unsafe { NdisFreeNetBufferListPool(last_pool()) };
     });
     let violation = reported(&machine, CONTRACT, None, "B-09");
     assert_eq!(violation.parameters[1], 1);

@@ -5,6 +5,7 @@ use wfp_sys::ndis::NET_BUFFER_LIST;
 use super::lists::Fate;
 use crate::machine::Kernel;
 use crate::memory::Block;
+use crate::verifier::ObjectId;
 
 /// Makes a clone that was injected untouchable until the stack gets to it.
 pub(crate) fn guard(kernel: &Kernel, list: *mut NET_BUFFER_LIST) {
@@ -52,24 +53,38 @@ pub(super) fn touch(
 /// How many blocks are remembered that were taken away.
 const TAKEN_KEPT: usize = 1024;
 
-/// Remembers blocks of a list that lives on, which are gone: a touch of them breaks this rule.
+/// A block of a list that lives on, which was taken away.
+pub(super) struct Taken {
+    start: usize,
+    object: ObjectId,
+    /// What a touch of it breaks.
+    rule: &'static str,
+}
+
+/// Remembers blocks of a list that lives on, which are gone: a touch of them breaks this rule. Those that were taken first are
+/// forgotten first.
 pub(super) fn remember_taken(kernel: &Kernel, blocks: &[usize], rule: &'static str) {
     let known = blocks.iter().filter_map(|&start| {
         let block = kernel.arena.find_exact(start)?;
-        Some((start, (block.object, rule)))
+        Some(Taken {
+            start,
+            object: block.object,
+            rule,
+        })
     });
     let mut taken = kernel.ndis.taken_away.borrow_mut();
     taken.extend(known);
-    while taken.len() > TAKEN_KEPT {
-        taken.pop_first();
-    }
+    let excess = taken.len().saturating_sub(TAKEN_KEPT);
+    taken.drain(..excess);
 }
 
 /// The rule that a touch of this freed block breaks, if its list lives on without it: its bytes are elsewhere, or an
 /// advance took away what a retreat had put in front (B-04).
 pub(crate) fn rule_of_taken(kernel: &Kernel, block: &Block) -> Option<&'static str> {
     let taken = kernel.ndis.taken_away.borrow();
-    let (object, rule) = taken.get(&block.start)?;
-    // Another block may stand there by now.
-    (*object == block.object).then_some(rule)
+    // Another list's block may stand there by now.
+    let mut of_block = taken
+        .iter()
+        .filter(|taken| (taken.start, taken.object) == (block.start, block.object));
+    of_block.next_back().map(|taken| taken.rule)
 }

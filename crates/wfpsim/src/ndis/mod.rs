@@ -15,6 +15,7 @@ use std::cell::Cell;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::collections::VecDeque;
 use std::ffi::c_void;
 
 pub(crate) use build::Indication;
@@ -69,8 +70,8 @@ pub struct State {
     pools: RefCell<BTreeMap<usize, pools::Pool>>,
     /// Clones that the stack has and nobody may touch.
     guarded: RefCell<BTreeSet<usize>>,
-    /// Blocks of lists that live on, which were taken away, and the rule that a touch of them breaks.
-    taken_away: RefCell<BTreeMap<usize, (ObjectId, &'static str)>>,
+    /// Blocks of lists that live on, which were taken away, the last one last.
+    taken_away: RefCell<VecDeque<guard::Taken>>,
 }
 
 exports! {
