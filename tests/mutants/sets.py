@@ -65,9 +65,9 @@ def built(packages, tests):
 
 DRIVER = ["cases", "captures", "osr_275267", "ownership", "safe_requests", "kmdf", "kmdf_requests"]
 VERIFIER = [
-    *["mistakes", "awkward_moments", "debugging", "kmdf", "kmdf_requests", "lifecycle", "ownership", "report", "special_pool", "explore", "windivert"],
-    *["verifier_answers", "verifier_dpcs", "verifier_headers", "verifier_injection", "verifier_kernel", "verifier_mdls", "verifier_network"],
-    *["verifier_packets", "verifier_unload"],
+    *["mistakes", "awkward_moments", "debugging", "kmdf", "kmdf_objects", "kmdf_requests", "lifecycle", "ownership", "report", "special_pool"],
+    *["explore", "windivert", "verifier_answers", "verifier_dpcs", "verifier_flows", "verifier_headers", "verifier_injection"],
+    *["verifier_kernel", "verifier_mdls", "verifier_network", "verifier_packets", "verifier_unload"],
 ]
 
 SETS = {

@@ -329,30 +329,8 @@ fn a_periodic_timer_fires_at_dispatch_level_until_it_is_stopped() {
         path: PCUNICODE_STRING,
     ) -> NTSTATUS {
         let driver = create_driver(object, path, driver_config(Some(unload))).expect("made");
-        let mut config = WDF_TIMER_CONFIG {
-            Size: size_of::<WDF_TIMER_CONFIG>() as u32,
-            EvtTimerFunc: Some(fires),
-            Period: 100,
-            ..Default::default()
-        };
-        let mut attributes = WDF_OBJECT_ATTRIBUTES {
-            Size: size_of::<WDF_OBJECT_ATTRIBUTES>() as u32,
-            ExecutionLevel: _WDF_EXECUTION_LEVEL::WdfExecutionLevelInheritFromParent,
-            SynchronizationScope:
-                _WDF_SYNCHRONIZATION_SCOPE::WdfSynchronizationScopeInheritFromParent,
-            ParentObject: driver.cast(),
-            ..Default::default()
-        };
-        let mut timer = null_mut();
-        let made = unsafe {
-            call_unsafe_wdf_function_binding!(
-                WdfTimerCreate,
-                &mut config,
-                &mut attributes,
-                &mut timer
-            )
-        };
-        assert_eq!(made, STATUS_SUCCESS);
+        let level = _WDF_EXECUTION_LEVEL::WdfExecutionLevelInheritFromParent;
+        let timer = create_timer(driver.cast(), fires, 100, level, None);
         TIMER.set(timer);
         unsafe { call_unsafe_wdf_function_binding!(WdfTimerStart, timer, -500_000) };
         STATUS_SUCCESS

@@ -94,6 +94,53 @@ fn a_packet_that_was_looked_at_in_a_reference_to_modify_and_permitted_leaves_the
 }
 
 #[test]
+fn bytes_written_in_a_classify_are_told_when_it_returns() {
+    let machine = machine(INBOUND, |asked| unsafe {
+        let mdl = (*asked.buffer()).CurrentMdl;
+        let bytes = (*mdl).MappedSystemVa.cast::<u8>();
+        let first = bytes.add((*asked.buffer()).CurrentMdlOffset as usize - 1);
+        first.write_volatile(!first.read_volatile());
+        asked.permit();
+    });
+    let violation = left(&machine, "A-35");
+    let stack = violation.stack.join("\n");
+    assert!(stack.contains("check_return"), "{stack}");
+}
+
+#[test]
+fn a_packet_whose_clone_was_given_up_may_be_blocked_and_not_passed() {
+    fn clones_and(asked: &Classify, action: u32) {
+        free_clone(clone_of(asked.list));
+        asked.answer(action);
+    }
+    let blocks = machine(INBOUND, |asked| clones_and(asked, FWP_ACTION_BLOCK));
+    receive_syn(&blocks);
+    clean(&blocks);
+
+    let permits = machine(INBOUND, |asked| clones_and(asked, FWP_ACTION_PERMIT));
+    left(&permits, "A-40");
+}
+
+#[test]
+fn a_callout_that_two_filters_name_may_take_a_packet_at_both() {
+    let machine = machine(INBOUND, |asked| {
+        if asked.ale_required() {
+            asked.permit();
+        } else {
+            asked.absorb();
+        }
+    });
+    worker(&machine, || add_below(FWP_ACTION_CALLOUT_TERMINATING));
+    receive_syn(&machine);
+    let packet = receive_data(&machine);
+    clean(&machine);
+    assert_eq!(
+        machine.packet(packet).map(|packet| packet.fate),
+        Some(Fate::Blocked)
+    );
+}
+
+#[test]
 fn a_hard_permit_can_be_vetoed() {
     let machine = with_hard_permit(|asked| asked.answer(FWP_ACTION_BLOCK));
     let packet = receive_syn(&machine);
@@ -177,7 +224,7 @@ fn add_block_below() {
     add_below(FWP_ACTION_BLOCK);
 }
 
-/// A filter without conditions in a sublayer below everything.
+/// A filter without conditions in a sublayer below everything; one that asks a callout asks the story's.
 fn add_below(action: u32) {
     let key = wfp_sys::GUID::from_u128(0xbe10);
     let engine = open_engine(0);

@@ -166,6 +166,42 @@ fn what_is_not_pool_is_not_freed_as_pool() {
     tells(&violation, &["allocated by the stack"]);
 }
 
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_fast_fail_says_what_was_found_damaged() {
+    /// `__fastfail`, which the list functions of wdm.h and the compiler's own checks do.
+    fn fast_fail(what: u32) -> ! {
+        unsafe { std::arch::asm!("int 0x29", in("ecx") what, options(noreturn)) }
+    }
+    // FAST_FAIL_CORRUPT_LIST_ENTRY, and FAST_FAIL_STACK_COOKIE_CHECK_FAILURE.
+    for (what, told) in [(3, "a LIST_ENTRY whose"), (2, "damaged data")] {
+        let machine = passive(move || fast_fail(what));
+        let violation = reported(
+            &machine,
+            code::KERNEL_SECURITY_CHECK_FAILURE,
+            Some(u64::from(what)),
+            "C-63",
+        );
+        assert!(violation.summary.contains(told), "{violation}");
+    }
+}
+
+#[test]
+fn an_address_that_an_empty_field_reads_as_is_told_from_its_neighbours() {
+    // The value, what is at most added to it, and what follows that.
+    for (address, rule) in [(0x2200, "A-22"), (0x22FF, "A-22"), (0x2300, "C-63")] {
+        let machine = passive(move || {
+            let _byte = unsafe { (address as *const u8).read_volatile() };
+        });
+        reported(
+            &machine,
+            code::DRIVER_IRQL_NOT_LESS_OR_EQUAL,
+            Some(address),
+            rule,
+        );
+    }
+}
+
 // Pointers that a kernel function follows
 
 #[test]

@@ -93,6 +93,14 @@ pub fn create_driver(
 
 /// A control device by the names that D-02 wants, not finished yet.
 pub fn create_device(driver: WDFDRIVER) -> Result<WDFDEVICE, NTSTATUS> {
+    create_device_with(driver, |_| ())
+}
+
+/// The same, with something more said to its initialiser.
+pub fn create_device_with(
+    driver: WDFDRIVER,
+    set_up: impl FnOnce(*mut WDFDEVICE_INIT),
+) -> Result<WDFDEVICE, NTSTATUS> {
     let (sddl, name, link) = (
         Wide::new("D:P(A;;GA;;;SY)(A;;GA;;;BA)"),
         Wide::new(r"\Device\Tiny"),
@@ -111,6 +119,7 @@ pub fn create_device(driver: WDFDRIVER) -> Result<WDFDEVICE, NTSTATUS> {
             FILE_DEVICE_SECURE_OPEN,
             0
         );
+        set_up(init);
         let mut device = null_mut();
         let made = check(call_unsafe_wdf_function_binding!(
             WdfDeviceInitAssignName,
@@ -176,6 +185,36 @@ pub fn create_queue(
         )
     })?;
     Ok(queue)
+}
+
+/// A timer that ends with its parent: with this period in milliseconds, or that fires once, and with these callbacks.
+pub fn create_timer(
+    parent: WDFOBJECT,
+    fires: unsafe extern "C" fn(WDFTIMER),
+    period: u32,
+    execution_level: i32,
+    destroyed: PFN_WDF_OBJECT_CONTEXT_DESTROY,
+) -> WDFTIMER {
+    let mut config = WDF_TIMER_CONFIG {
+        Size: size_of::<WDF_TIMER_CONFIG>() as u32,
+        EvtTimerFunc: Some(fires),
+        Period: period,
+        ..Default::default()
+    };
+    let mut attributes = WDF_OBJECT_ATTRIBUTES {
+        Size: size_of::<WDF_OBJECT_ATTRIBUTES>() as u32,
+        EvtDestroyCallback: destroyed,
+        ExecutionLevel: execution_level,
+        SynchronizationScope: _WDF_SYNCHRONIZATION_SCOPE::WdfSynchronizationScopeInheritFromParent,
+        ParentObject: parent,
+        ..Default::default()
+    };
+    let mut timer = null_mut();
+    let made = unsafe {
+        call_unsafe_wdf_function_binding!(WdfTimerCreate, &mut config, &mut attributes, &mut timer)
+    };
+    assert_eq!(made, STATUS_SUCCESS);
+    timer
 }
 
 pub fn finish(device: WDFDEVICE) {

@@ -50,6 +50,9 @@ pub struct Classify {
     pub out: *mut FWPS_CLASSIFY_OUT0,
 }
 
+/// A callout's flowDeleteFn, if it has one.
+pub type FlowDelete = Option<unsafe extern "system" fn(u16, u32, u64)>;
+
 thread_local! {
     // A machine runs on one host thread, and each test has its own.
     static ANSWER: Cell<fn(&Classify)> = const { Cell::new(|asked| asked.permit()) };
@@ -61,6 +64,7 @@ thread_local! {
     static ENGINE: Cell<HANDLE> = const { Cell::new(null_mut()) };
     static NUMBER: Cell<u32> = const { Cell::new(0) };
     static DEVICE: Cell<*mut c_void> = const { Cell::new(null_mut()) };
+    static FLOW_DELETE: Cell<FlowDelete> = const { Cell::new(None) };
     static FORGETS: Cell<bool> = const { Cell::new(false) };
     static KEPT: Cell<*const c_void> = const { Cell::new(null()) };
 }
@@ -178,7 +182,7 @@ pub fn load(layer: GUID, action: u32) {
             flags: 0,
             classifyFn: Some(classify),
             notifyFn: Some(notify),
-            flowDeleteFn: None,
+            flowDeleteFn: FLOW_DELETE.get(),
         };
         let (mut none, mut number) = (0u64, 0);
         let device = match DEVICE.get() {
@@ -204,6 +208,11 @@ pub fn load(layer: GUID, action: u32) {
 /// Has [`load`] register the callout with a device object of a loaded driver. Without a driver there is none, and any will do.
 pub fn register_with(device: *mut c_void) {
     DEVICE.set(device);
+}
+
+/// Has [`load`] register the callout with this flowDeleteFn, without which no flow takes a context of its.
+pub fn delete_flows_with(function: FlowDelete) {
+    FLOW_DELETE.set(function);
 }
 
 /// Adds one more filter for the callout, or for none.
