@@ -418,8 +418,8 @@ fn sections(
             )));
         }
         let has = |flag: u32| characteristics & flag != 0;
-        // The reader has seen that they lie in the file.
-        let start = data.as_ptr().addr() - bytes.as_ptr().addr();
+        // The reader has seen that they lie in the file, or that there are none.
+        let start = header.pe_file_range().0 as usize;
         let data = Part {
             file: Arc::clone(whole),
             range: start..start + data.len().min(length as usize),
