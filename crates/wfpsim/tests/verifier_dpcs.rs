@@ -89,3 +89,19 @@ fn a_dpc_is_not_for_a_processor_that_there_is_not() {
         assert_eq!(violation.parameters[3], u64::from(processors));
     }
 }
+
+#[test]
+fn a_block_may_be_freed_while_a_dpc_in_another_is_queued() {
+    let machine = Machine::new(Config::plain());
+    machine.call("driver", irql::DISPATCH, |_| unsafe {
+        let mut blocks = [(); 2].map(|()| ExAllocatePool2(POOL_FLAG_NON_PAGED, SIZE, TAG));
+        blocks.sort();
+        // The one with the DPC lies behind the one that is freed.
+        let [freed, dpc] = blocks;
+        KeInitializeDpc(dpc, ran, null_mut());
+        assert_eq!(KeInsertQueueDpc(dpc, null_mut(), null_mut()), 1);
+        ExFreePoolWithTag(freed, TAG);
+    });
+    machine.run();
+    clean(&machine);
+}

@@ -248,3 +248,6 @@ fn misshapen(buffer: *const NET_BUFFER) -> Option<&'static str> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests;

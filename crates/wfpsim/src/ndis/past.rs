@@ -41,7 +41,7 @@ pub(crate) struct Past {
     pub security_unknown: bool,
     /// It came in a tunnel and still has its outer header.
     pub in_tunnel: bool,
-    /// The stack's receive path made it.
+    /// The stack's receive path made it; of an original only, whose chain is to stay what it is.
     pub received: bool,
     /// A header was made for it.
     pub rebuilt: bool,
@@ -65,7 +65,6 @@ impl Past {
             moved: self.moved,
             retreat_failed: self.retreat_failed,
             security_unknown: self.security_unknown,
-            received: self.received,
             ..Self::default()
         }
     }
