@@ -459,11 +459,19 @@ pub fn inject_from(
 }
 
 pub fn inject_send(list: *mut NET_BUFFER_LIST, args: *mut FWPS_TRANSPORT_SEND_PARAMS0) -> i32 {
+    inject_send_from(list, 0, args)
+}
+
+pub fn inject_send_from(
+    list: *mut NET_BUFFER_LIST,
+    endpoint: u64,
+    args: *mut FWPS_TRANSPORT_SEND_PARAMS0,
+) -> i32 {
     unsafe {
         FwpsInjectTransportSendAsync0(
             injection(),
             null_mut(),
-            0,
+            endpoint,
             0,
             args,
             AF_INET,
