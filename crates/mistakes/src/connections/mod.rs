@@ -17,7 +17,6 @@ use wfpsim::stack::Transmitted;
 use wfpsim_packet::build;
 
 use crate::Mistake;
-use crate::When;
 use crate::driver;
 use crate::driver::Layer;
 use crate::driver::Setup;
@@ -31,14 +30,7 @@ const fn always(
     story: fn(&Machine),
     what: &'static str,
 ) -> Mistake {
-    Mistake {
-        name,
-        rule,
-        what,
-        when: When::Always,
-        config,
-        story,
-    }
+    Mistake::always(name, rule, what, story).on(config)
 }
 
 /// A race.
@@ -48,14 +40,7 @@ const fn race(
     story: fn(&Machine),
     what: &'static str,
 ) -> Mistake {
-    Mistake {
-        name,
-        rule,
-        what,
-        when: When::SomeSeeds,
-        config: plain,
-        story,
-    }
+    Mistake::sometimes(name, rule, what, story)
 }
 
 fn plain(config: Config) -> Config {

@@ -30,6 +30,26 @@ pub fn start() -> NTSTATUS {
             _EVENT_TYPE::SynchronizationEvent,
             0,
         );
+        let mut ignored = false;
+        let status = begin(run, null_mut(), &raw mut (*globals).worker, |handle| {
+            ignored = makes("E-10");
+            if !ignored {
+                tell_to_end();
+                let _ended = ntddk::ZwWaitForSingleObject(handle, 0, null_mut());
+            }
+        });
+        if ignored { STATUS_SUCCESS } else { status }
+    }
+}
+
+/// Begins a thread of the system. Its object goes to `object`; where it cannot be had, `stranded` is told the handle before it goes.
+pub unsafe fn begin(
+    routine: unsafe extern "C" fn(*mut c_void),
+    context: *mut c_void,
+    object: *mut PVOID,
+    stranded: impl FnOnce(HANDLE),
+) -> NTSTATUS {
+    unsafe {
         let mut attributes = OBJECT_ATTRIBUTES {
             Length: size_of::<OBJECT_ATTRIBUTES>() as u32,
             Attributes: OBJ_KERNEL_HANDLE,
@@ -42,8 +62,8 @@ pub fn start() -> NTSTATUS {
             &raw mut attributes,
             null_mut(),
             null_mut(),
-            Some(run),
-            null_mut(),
+            Some(routine),
+            context,
         );
         if status != STATUS_SUCCESS {
             return status;
@@ -54,19 +74,14 @@ pub fn start() -> NTSTATUS {
             THREAD_ALL_ACCESS,
             null_mut(),
             KERNEL_MODE,
-            &raw mut (*globals).worker,
+            object,
             null_mut(),
         );
-        if status != STATUS_SUCCESS && !makes("E-10") {
-            tell_to_end();
-            let _ended = ntddk::ZwWaitForSingleObject(handle, 0, null_mut());
+        if status != STATUS_SUCCESS {
+            stranded(handle);
         }
         let _closed = ntddk::ZwClose(handle);
-        if makes("E-10") {
-            STATUS_SUCCESS
-        } else {
-            status
-        }
+        status
     }
 }
 

@@ -14,8 +14,6 @@ use wfpsim::driver::Parameters;
 use super::kernel::*;
 use super::raised::DISPATCH;
 use super::raised::call;
-use crate::Mistake;
-use crate::When;
 use crate::makes;
 
 /// METHOD_BUFFERED, for a handle opened for reading and writing.
@@ -55,23 +53,6 @@ pub fn device() -> WDFDEVICE {
 /// The driver's WDM device object.
 pub fn device_object() -> PDEVICE_OBJECT {
     unsafe { call_unsafe_wdf_function_binding!(WdfDeviceWdmGetDeviceObject, DEVICE.get()) }
-}
-
-/// A mistake that shows on every run of a plain machine.
-pub const fn always(
-    name: &'static str,
-    rule: &'static str,
-    what: &'static str,
-    story: fn(&Machine),
-) -> Mistake {
-    Mistake {
-        name,
-        rule,
-        what,
-        when: When::Always,
-        config: |config| config,
-        story,
-    }
 }
 
 unsafe extern "system" fn driver_entry(

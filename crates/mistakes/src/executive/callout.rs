@@ -15,7 +15,6 @@ use wfpsim::Machine;
 
 use super::base::IDLE;
 use super::base::Work;
-use super::base::always;
 use super::base::device;
 use super::base::device_object;
 use super::base::load;
@@ -30,31 +29,31 @@ use crate::makes;
 use crate::traffic;
 
 pub const CALLOUT: &[Mistake] = &[
-    always(
+    Mistake::always(
         "A-01-paged-pool",
         "A-01",
         "keeps what its classify looks at in paged pool",
         filtered,
     ),
-    always(
+    Mistake::always(
         "D-04-deleted-at-dispatch",
         "D-04",
         "deletes its control device at DISPATCH_LEVEL",
         |m| run_whole(m, FILTER),
     ),
-    always(
+    Mistake::always(
         "D-04-deleted-before-callouts",
         "D-04",
         "deletes its control device before it unregisters its callout",
         |m| run_whole(m, FILTER),
     ),
-    always(
+    Mistake::always(
         "D-05-framework's-handle",
         "D-05",
         "registers a callout with the WDFDEVICE and not with its DEVICE_OBJECT",
         |m| run_whole(m, FILTER),
     ),
-    always(
+    Mistake::always(
         "D-05-device-gone",
         "D-05",
         "registers a callout with the device object of a device that it has deleted",

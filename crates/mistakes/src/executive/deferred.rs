@@ -10,7 +10,6 @@ use wfpsim::Machine;
 
 use super::base::IDLE;
 use super::base::Work;
-use super::base::always;
 use super::base::ask;
 use super::base::device_object;
 use super::base::in_dpc;
@@ -24,109 +23,109 @@ use crate::Mistake;
 use crate::makes;
 
 pub const DEFERRED: &[Mistake] = &[
-    always(
+    Mistake::always(
         "C-05-waits",
         "C-05",
         "waits in a work item for something that comes at unload",
         long_run,
     ),
-    always(
+    Mistake::always(
         "C-05-sleeps",
         "C-05",
         "polls in a work item, sleeping in between",
         long_run,
     ),
-    always(
+    Mistake::always(
         "C-05-queued-twice",
         "C-05",
         "queues a work item that is queued",
         |m| run(m, work_item),
     ),
-    always(
+    Mistake::always(
         "C-05-freed-while-queued",
         "C-05",
         "frees a work item that is queued",
         |m| run(m, work_item),
     ),
-    always("C-05-freed-twice", "C-05", "frees a work item twice", |m| {
+    Mistake::always("C-05-freed-twice", "C-05", "frees a work item twice", |m| {
         run(m, work_item)
     }),
-    always(
+    Mistake::always(
         "C-62-work-item-left",
         "C-62",
         "never frees a work item",
         |m| run(m, work_item),
     ),
-    always(
+    Mistake::always(
         "C-05-no-device-object",
         "C-05",
         "allocates a work item for something that is no device object",
         |m| run(m, work_item),
     ),
-    always(
+    Mistake::always(
         "C-02-work-item-returns-with-lock",
         "C-02",
         "returns from a work item with a spin lock held",
         |m| run(m, || in_work_item(returns)),
     ),
-    always(
+    Mistake::always(
         "C.1-work-item-returns-raised",
         "C.1",
         "returns from a work item at DISPATCH_LEVEL",
         |m| run(m, || in_work_item(returns)),
     ),
-    always(
+    Mistake::always(
         "C-62-work-item-returns-in-region",
         "C-62",
         "returns from a work item in a critical region",
         |m| run(m, || in_work_item(returns)),
     ),
-    always(
+    Mistake::always(
         "C.1-dpc-returns-lowered",
         "C.1",
         "lowers the IRQL in a DPC and returns so",
         |m| run(m, || in_dpc(returns_lower)),
     ),
-    always(
+    Mistake::always(
         "C.1-dpc-uninitialised",
         "C.1",
         "queues a DPC that was not initialised",
         |m| run(m, dpc),
     ),
-    always("C.1-dpc-paged", "C.1", "keeps a DPC in paged pool", |m| {
+    Mistake::always("C.1-dpc-paged", "C.1", "keeps a DPC in paged pool", |m| {
         run(m, dpc)
     }),
-    always(
+    Mistake::always(
         "C.1-dpc-processor",
         "C.1",
         "targets a DPC at a processor that is not there",
         |m| run(m, dpc),
     ),
-    always(
+    Mistake::always(
         "C.1-dpc-freed-while-queued",
         "C.1",
         "frees a DPC without flushing the queue",
         |m| run(m, dpc),
     ),
-    always(
+    Mistake::always(
         "C.1-dpc-initialised-while-queued",
         "C.1",
         "initialises a DPC again while it is queued",
         |m| run(m, dpc),
     ),
-    always(
+    Mistake::always(
         "C-52-dpc-at-unload",
         "C-52",
         "does not flush its DPCs before it is gone",
         |m| run_whole(m, timed(false)),
     ),
-    always(
+    Mistake::always(
         "C-52-timer-at-unload",
         "C-52",
         "does not cancel its timer before it is gone",
         |m| run_whole(m, timed(false)),
     ),
-    always(
+    Mistake::always(
         "C-62-timer-freed",
         "C-62",
         "frees a timer that is set",

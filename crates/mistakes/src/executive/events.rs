@@ -3,7 +3,6 @@
 use wdk_sys_portable::ntddk::*;
 use wdk_sys_portable::*;
 
-use super::base::always;
 use super::base::on_thread;
 use super::base::run;
 use super::kernel::*;
@@ -11,73 +10,73 @@ use crate::Mistake;
 use crate::makes;
 
 pub const EVENTS: &[Mistake] = &[
-    always(
+    Mistake::always(
         "C.1-event-moved",
         "C.1",
         "copies a structure with an initialised event in it",
         |m| run(m, events),
     ),
-    always(
+    Mistake::always(
         "C.1-event-uninitialised",
         "C.1",
         "sets an event that was never initialised",
         |m| run(m, events),
     ),
-    always(
+    Mistake::always(
         "C.1-event-paged",
         "C.1",
         "keeps an event in paged pool",
         |m| run(m, events),
     ),
-    always(
+    Mistake::always(
         "C.1-KeSetEvent-no-wait",
         "C.1",
         "sets an event with Wait TRUE and does not wait next",
         |m| run(m, events),
     ),
-    always(
+    Mistake::always(
         "C-62-user-mode-wait-on-stack",
         "C-62",
         "waits in UserMode for an event on its kernel stack",
         |m| run(m, events),
     ),
-    always(
+    Mistake::always(
         "C-62-region-left-twice",
         "C-62",
         "leaves a critical region twice",
         |m| run(m, regions),
     ),
-    always(
+    Mistake::always(
         "C-62-region-not-left",
         "C-62",
         "returns from a request in a critical region",
         |m| run(m, regions),
     ),
-    always(
+    Mistake::always(
         "C-62-thread-ends-in-region",
         "C-62",
         "ends a thread in a critical region",
         |m| run(m, || on_thread(regions)),
     ),
-    always(
+    Mistake::always(
         "C.1-KfRaiseIrql-lower",
         "C.1",
         "raises the IRQL to a lower one",
         |m| run(m, levels),
     ),
-    always(
+    Mistake::always(
         "C.1-KeLowerIrql-higher",
         "C.1",
         "lowers the IRQL to a higher one",
         |m| run(m, levels),
     ),
-    always(
+    Mistake::always(
         "C.1-KeLowerIrql-with-lock",
         "C.1",
         "lowers the IRQL to PASSIVE_LEVEL with a spin lock held",
         |m| run(m, levels),
     ),
-    always(
+    Mistake::always(
         "D.1-callback-returns-raised",
         "D.1",
         "returns from EvtIoDeviceControl at DISPATCH_LEVEL",

@@ -7,7 +7,6 @@ use wfpsim::Config;
 use wfpsim::machine::Faults;
 
 use super::base::IDLE;
-use super::base::always;
 use super::base::device;
 use super::base::run;
 use super::base::run_whole;
@@ -17,41 +16,40 @@ use super::raised::DEVICE;
 use super::raised::DISPATCH;
 use super::raised::call;
 use crate::Mistake;
-use crate::When;
 use crate::makes;
 
 pub const FRAMEWORK: &[Mistake] = &[
-    always(
+    Mistake::always(
         "D-01-no-unload",
         "D-01",
         "has no EvtDriverUnload, and cannot be stopped",
         |m| run_whole(m, IDLE),
     ),
-    always(
+    Mistake::always(
         "D-01-device-add",
         "D-01",
         "is a driver without plug-and-play and has an EvtDriverDeviceAdd",
         |m| run_whole(m, IDLE),
     ),
-    always(
+    Mistake::always(
         "D-01-no-flag",
         "D-01",
         "does not say that it is a driver without plug-and-play",
         |m| run_whole(m, IDLE),
     ),
-    always(
+    Mistake::always(
         "D-02-not-finished",
         "D-02",
         "never calls WdfControlFinishInitializing",
         |m| run_whole(m, IDLE),
     ),
-    always(
+    Mistake::always(
         "D-02-init-after-create",
         "D-02",
         "uses the initialiser after a device was made of it",
         |m| run_whole(m, IDLE),
     ),
-    always(
+    Mistake::always(
         "D-02-not-secure-open",
         "D-02",
         "clears FILE_DEVICE_SECURE_OPEN",
@@ -65,67 +63,67 @@ pub const FRAMEWORK: &[Mistake] = &[
         "D-02-init-freed-twice",
         "frees the initialiser twice when the device cannot be made",
     ),
-    always(
+    Mistake::always(
         "D-07-everyone",
         "D-07",
         "lets everyone open its control device",
         |m| run_whole(m, IDLE),
     ),
-    always(
+    Mistake::always(
         "D-07-authenticated-users",
         "D-07",
         "lets every user of the machine open its control device",
         |m| run_whole(m, IDLE),
     ),
-    always(
+    Mistake::always(
         "D-07-no-access-control",
         "D-07",
         "gives its control device no access control at all",
         |m| run_whole(m, IDLE),
     ),
-    always(
+    Mistake::always(
         "D.1-handle-of-another-type",
         "D.1",
         "gives a function a handle of another type",
         |m| run(m, objects),
     ),
-    always(
+    Mistake::always(
         "D.1-handle-of-nothing",
         "D.1",
         "gives a function a handle that never was one",
         |m| run(m, objects),
     ),
-    always(
+    Mistake::always(
         "D.1-key-closed-twice",
         "D.1",
         "closes a registry key twice",
         |m| run(m, objects),
     ),
-    always(
+    Mistake::always(
         "D.1-key-after-close",
         "D.1",
         "reads from a registry key that it has closed",
         |m| run(m, objects),
     ),
-    always(
+    Mistake::always(
         "D-02-key-left",
         "D-02",
         "does not close a registry key",
         |m| run(m, objects),
     ),
-    always(
+    Mistake::always(
         "D.1-driver-deleted",
         "D.1",
         "deletes the framework's driver object",
         |m| run(m, objects),
     ),
-    always(
+    Mistake::always(
         "D.1-timer-stopped-in-dpc",
         "D.1",
         "stops a timer at DISPATCH_LEVEL and waits for it",
         |m| run(m, objects),
     ),
-    always(
+    Mistake::always(
         "C-02-WdfSpinLockRelease",
         "C-02",
         "releases a framework spin lock that it does not hold",
@@ -224,29 +222,22 @@ pub const FRAMEWORK: &[Mistake] = &[
 
 /// A mistake about the initialiser on a machine that makes no device of it.
 const fn no_device(name: &'static str, what: &'static str) -> Mistake {
-    Mistake {
-        name,
-        rule: "D-02",
-        what,
-        when: When::Always,
-        config: |config| Config {
-            faults: Faults {
-                fail_call: Some(1),
-                functions: vec!["WdfDeviceCreate"],
-                ..Faults::default()
-            },
-            ..config
+    Mistake::always(name, "D-02", what, |m| run_whole(m, IDLE)).on(|config| Config {
+        faults: Faults {
+            fail_call: Some(1),
+            functions: vec!["WdfDeviceCreate"],
+            ..Faults::default()
         },
-        story: |m| run_whole(m, IDLE),
-    }
+        ..config
+    })
 }
 
 const fn high(name: &'static str, what: &'static str) -> Mistake {
-    always(name, "D.1", what, |m| run(m, objects))
+    Mistake::always(name, "D.1", what, |m| run(m, objects))
 }
 
 const fn entry_high(name: &'static str, what: &'static str) -> Mistake {
-    always(name, "D.1", what, |m| run_whole(m, IDLE))
+    Mistake::always(name, "D.1", what, |m| run_whole(m, IDLE))
 }
 
 /// The functions of the framework that are called here, as functions that a level can be put around.

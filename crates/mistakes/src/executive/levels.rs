@@ -20,7 +20,7 @@ macro_rules! table {
     ($($name:literal $what:literal;)*) => {
         /// A function, and that it is called too high.
         pub const LEVELS: &[Mistake] = &[
-            $( super::base::always(concat!("C.1-", $name, "-high"), "C.1", concat!("calls ", $name, $what), |m| run(m, everything)), )*
+            $( Mistake::always(concat!("C.1-", $name, "-high"), "C.1", concat!("calls ", $name, $what), |m| run(m, everything)), )*
         ];
     };
 }

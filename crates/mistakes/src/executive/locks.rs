@@ -10,114 +10,111 @@ use wfpsim::Config;
 
 use super::base::IDLE;
 use super::base::Work;
-use super::base::always;
 use super::base::in_dpc;
 use super::base::on_thread;
 use super::base::run;
 use super::base::run_whole;
 use super::kernel::*;
 use crate::Mistake;
-use crate::When;
 use crate::driver::TAG;
 use crate::makes;
 
 pub const LOCKS: &[Mistake] = &[
-    always(
+    Mistake::always(
         "C-02-recursion",
         "C-02",
         "acquires a spin lock that it holds",
         |m| run(m, two_locks),
     ),
-    always(
+    Mistake::always(
         "C-02-release-order",
         "C-02",
         "releases the outer of two spin locks first",
         |m| run(m, two_locks),
     ),
-    always(
+    Mistake::always(
         "C-02-released-twice",
         "C-02",
         "releases a spin lock twice",
         |m| run(m, two_locks),
     ),
-    always(
+    Mistake::always(
         "C-02-initialised-twice",
         "C-02",
         "initialises a spin lock again before each use",
         |m| run(m, two_locks),
     ),
-    always(
+    Mistake::always(
         "C-02-initialised-while-held",
         "C-02",
         "clears the structure that a held spin lock lies in",
         |m| run(m, two_locks),
     ),
-    always(
+    Mistake::always(
         "C-02-returns-with-lock",
         "C-02",
         "returns early from a callback and forgets the spin lock",
         |m| run_whole(m, AT_UNLOAD),
     ),
-    always(
+    Mistake::always(
         "C-02-dpc-returns-with-lock",
         "C-02",
         "returns early from a DPC and forgets the spin lock",
         |m| run(m, || in_dpc(one_lock)),
     ),
-    always(
+    Mistake::always(
         "C-02-freed-while-held",
         "C-02",
         "frees a structure with a spin lock in it that it holds",
         |m| run(m, two_locks),
     ),
-    always(
+    Mistake::always(
         "C-02-uninitialised",
         "C-02",
         "acquires a spin lock in memory that holds whatever was there before",
         |m| run(m, uninitialised),
     ),
-    always(
+    Mistake::always(
         "C-02-both-orders",
         "C-02",
         "takes two spin locks in one order here and in the other there",
         |m| run(m, orders),
     ),
-    always(
+    Mistake::always(
         "C-02-ring-of-three",
         "C-02",
         "takes three spin locks in pairs, each pair in another order",
         |m| run(m, orders),
     ),
-    always(
+    Mistake::always(
         "C-02-thread-ends-with-lock",
         "C-02",
         "ends a thread that holds a spin lock",
         |m| run(m, || on_thread(one_lock)),
     ),
-    Mistake {
-        name: "C-02-other-thread",
-        rule: "C-02",
-        what: "releases in a DPC the spin lock that the thread acquired",
-        when: When::Always,
-        config: |config| Config {
-            preempt: 100,
-            ..config
-        },
-        story: |m| run(m, shared_with_dpc),
-    },
-    always(
+    Mistake::always(
+        "C-02-other-thread",
+        "C-02",
+        "releases in a DPC the spin lock that the thread acquired",
+        |m| run(m, shared_with_dpc),
+    )
+    .on(|config| Config {
+        preempt: 100,
+        ..config
+    }),
+    Mistake::always(
         "C.1-old-irql-lost",
         "C.1",
         "releases the outer of two spin locks with the inner one's IRQL",
         |m| run(m, two_locks),
     ),
-    always(
+    Mistake::always(
         "C.1-lock-misaligned",
         "C.1",
         "keeps a spin lock in a packed structure",
         |m| run(m, uninitialised),
     ),
-    always(
+    Mistake::always(
         "C.1-lock-paged",
         "C.1",
         "keeps a spin lock in paged pool",

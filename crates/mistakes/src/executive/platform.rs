@@ -9,7 +9,6 @@ use wfp_sys::fwpm::*;
 use wfp_sys::fwps::*;
 use wfp_sys::ndis::*;
 
-use super::base::always;
 use super::base::in_dpc;
 use super::base::run;
 use super::kernel::*;
@@ -21,7 +20,7 @@ use crate::makes;
 macro_rules! calls {
     ($table:ident $rule:literal $suffix:literal $what:literal $work:path, $make:ident: $($name:ident($($arg:expr),* $(,)?);)*) => {
         pub const $table: &[Mistake] = &[
-            $( always(
+            $( Mistake::always(
                 concat!($rule, "-", stringify!($name), $suffix),
                 $rule,
                 concat!("calls ", stringify!($name), $what),

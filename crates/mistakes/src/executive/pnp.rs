@@ -5,43 +5,42 @@ use std::ffi::c_void;
 use wdk_sys_portable::*;
 
 use super::base::IDLE;
-use super::base::always;
 use super::base::run_whole;
 use crate::Mistake;
 use crate::makes;
 
 pub const PNP: &[Mistake] = &[
-    always(
+    Mistake::always(
         "D-03-pnp-power-callbacks",
         "D-03",
         "sets PnP callbacks for its control device",
         |m| run_whole(m, IDLE),
     ),
-    always(
+    Mistake::always(
         "D-03-power-policy-callbacks",
         "D-03",
         "sets power policy callbacks for its control device",
         |m| run_whole(m, IDLE),
     ),
-    always(
+    Mistake::always(
         "D-03-power-policy-ownership",
         "D-03",
         "claims the power policy of its control device",
         |m| run_whole(m, IDLE),
     ),
-    always(
+    Mistake::always(
         "D-03-power-not-pageable",
         "D-03",
         "sets how its control device is powered",
         |m| run_whole(m, IDLE),
     ),
-    always(
+    Mistake::always(
         "D-03-power-pageable",
         "D-03",
         "says that its control device may be powered when paging is off",
         |m| run_whole(m, IDLE),
     ),
-    always(
+    Mistake::always(
         "D-03-power-inrush",
         "D-03",
         "says that its control device needs inrush current",

@@ -7,159 +7,156 @@ use wdk_sys_portable::*;
 use wfpsim::Config;
 use wfpsim::machine::Faults;
 
-use super::base::always;
 use super::base::device_object;
 use super::base::in_dpc;
 use super::base::run;
 use super::kernel::*;
 use crate::Mistake;
-use crate::When;
 use crate::driver::TAG;
 use crate::makes;
 
 pub const POOL: &[Mistake] = &[
-    always(
+    Mistake::always(
         "C-07-no-kind",
         "C-07",
         "asks for pool without saying which kind",
         |m| run(m, flags),
     ),
-    always(
+    Mistake::always(
         "C-07-two-kinds",
         "C-07",
         "asks for paged and non-paged pool at once",
         |m| run(m, flags),
     ),
-    always(
+    Mistake::always(
         "C-07-pool-type",
         "C-07",
         "gives ExAllocatePool2 a POOL_TYPE, as the older function took it",
         |m| run(m, flags),
     ),
-    Mistake {
-        name: "C-07-raises",
-        rule: "C-07",
-        what: "asks for an exception when pool is short, and handles none",
-        when: When::Always,
-        config: |config| Config {
-            faults: Faults {
-                fail_call: Some(1),
-                functions: vec!["ExAllocatePool2"],
-                ..Faults::default()
-            },
-            ..config
+    Mistake::always(
+        "C-07-raises",
+        "C-07",
+        "asks for an exception when pool is short, and handles none",
+        |m| run(m, flags),
+    )
+    .on(|config| Config {
+        faults: Faults {
+            fail_call: Some(1),
+            functions: vec!["ExAllocatePool2"],
+            ..Faults::default()
         },
-        story: |m| run(m, flags),
-    },
-    always(
+        ..config
+    }),
+    Mistake::always(
         "C-62-executable-pool",
         "C-62",
         "asks for executable pool",
         |m| run(m, flags),
     ),
-    always(
+    Mistake::always(
         "C-62-zero-bytes",
         "C-62",
         "asks for zero bytes of pool",
         |m| run(m, flags),
     ),
-    always(
+    Mistake::always(
         "C-63-tag-zero",
         "C-63",
         "asks for pool without a tag",
         |m| run(m, flags),
     ),
-    always("C-62-pool-left", "C-62", "does not free a block", |m| {
+    Mistake::always("C-62-pool-left", "C-62", "does not free a block", |m| {
         run(m, block)
     }),
-    always(
+    Mistake::always(
         "C-62-freed-inside",
         "C-62",
         "frees a pointer into the middle of a block",
         |m| run(m, block),
     ),
-    always("C-62-freed-stack", "C-62", "frees a local variable", |m| {
+    Mistake::always("C-62-freed-stack", "C-62", "frees a local variable", |m| {
         run(m, block)
     }),
-    always("C-62-freed-null", "C-62", "frees a null pointer", |m| {
+    Mistake::always("C-62-freed-null", "C-62", "frees a null pointer", |m| {
         run(m, block)
     }),
-    always("C-63-freed-twice", "C-63", "frees a block twice", |m| {
+    Mistake::always("C-63-freed-twice", "C-63", "frees a block twice", |m| {
         run(m, block)
     }),
-    always(
+    Mistake::always(
         "C-63-other-tag",
         "C-63",
         "frees a block with another tag",
         |m| run(m, block),
     ),
-    always(
+    Mistake::always(
         "C-63-not-pool",
         "C-63",
         "frees the device object as if it were pool",
         |m| run(m, block),
     ),
-    always(
+    Mistake::always(
         "C-61-overrun",
         "C-61",
         "writes one byte behind a block",
         |m| run(m, block),
     ),
-    always(
+    Mistake::always(
         "C-61-overrun-far",
         "C-61",
         "writes a page behind a block",
         |m| run(m, block),
     ),
-    always(
+    Mistake::always(
         "C-61-underrun",
         "C-61",
         "writes one byte before a block",
         |m| run(m, block),
     ),
-    always(
+    Mistake::always(
         "C-61-read-after-free",
         "C-61",
         "reads a block that it has freed",
         |m| run(m, block),
     ),
-    always(
+    Mistake::always(
         "C-61-written-after-free",
         "C-61",
         "writes into a block that it has freed",
         |m| run(m, block),
     ),
-    always(
+    Mistake::always(
         "C-63-null-pointer",
         "C-63",
         "does not look whether an allocation succeeded",
         |m| run(m, block),
     ),
-    always(
+    Mistake::always(
         "C-63-paged-at-dispatch",
         "C-63",
         "reads paged pool in a DPC",
         |m| run(m, paged),
     ),
-    always(
+    Mistake::always(
         "C.1-ExAllocatePool2-paged",
         "C.1",
         "allocates paged pool in a DPC",
         |m| run(m, paged),
     ),
-    always(
+    Mistake::always(
         "C.1-ExFreePoolWithTag-paged",
         "C.1",
         "frees paged pool in a DPC",
         |m| run(m, paged),
     ),
-    always(
+    Mistake::always(
         "C-63-list-entry-removed-twice",
         "C-63",
         "removes an entry from its list twice",
         |m| run(m, list),
     ),
-    always(
+    Mistake::always(
         "C-63-list-entry-overwritten",
         "C-63",
         "writes over the links of an entry that is in a list",

@@ -3,7 +3,6 @@
 use wdk_sys_portable::ntddk::*;
 use wdk_sys_portable::*;
 
-use super::base::always;
 use super::base::in_dpc;
 use super::base::run;
 use super::kernel::*;
@@ -11,73 +10,73 @@ use crate::Mistake;
 use crate::makes;
 
 pub const QUEUED: &[Mistake] = &[
-    always(
+    Mistake::always(
         "C-01-handle-shared",
         "C-01",
         "acquires two queued spin locks with one handle",
         |m| run(m, queued),
     ),
-    always(
+    Mistake::always(
         "C-01-handle-written",
         "C-01",
         "clears the handle of a queued spin lock that it holds",
         |m| run(m, queued),
     ),
-    always(
+    Mistake::always(
         "C-01-handle-copied",
         "C-01",
         "releases a queued spin lock with a copy of its handle",
         |m| run(m, queued),
     ),
-    always(
+    Mistake::always(
         "C-01-acquired-as-ordinary",
         "C-01",
         "acquires a queued spin lock with the ordinary function",
         |m| run(m, queued),
     ),
-    always(
+    Mistake::always(
         "C-01-released-as-ordinary",
         "C-01",
         "releases a queued spin lock with the ordinary function",
         |m| run(m, queued),
     ),
-    always(
+    Mistake::always(
         "C-02-queued-released-twice",
         "C-02",
         "releases a queued spin lock twice",
         |m| run(m, queued),
     ),
-    always(
+    Mistake::always(
         "C.1-KeAcquireSpinLockAtDpcLevel-low",
         "C.1",
         "acquires a spin lock AtDpcLevel at PASSIVE_LEVEL",
         |m| run(m, || in_dpc_or_not(at_dpc_level)),
     ),
-    always(
+    Mistake::always(
         "C.1-KeReleaseSpinLockFromDpcLevel-low",
         "C.1",
         "releases a spin lock FromDpcLevel at PASSIVE_LEVEL",
         |m| run(m, || in_dpc_or_not(at_dpc_level)),
     ),
-    always(
+    Mistake::always(
         "C.1-KeAcquireInStackQueuedSpinLockAtDpcLevel-low",
         "C.1",
         "acquires a queued spin lock AtDpcLevel at PASSIVE_LEVEL",
         |m| run(m, || in_dpc_or_not(queued_at_dpc_level)),
     ),
-    always(
+    Mistake::always(
         "C.1-KeReleaseInStackQueuedSpinLockFromDpcLevel-low",
         "C.1",
         "releases a queued spin lock FromDpcLevel at PASSIVE_LEVEL",
         |m| run(m, || in_dpc_or_not(queued_at_dpc_level)),
     ),
-    always(
+    Mistake::always(
         "C.1-KeReleaseSpinLock-low",
         "C.1",
         "releases a spin lock once more when it is back at PASSIVE_LEVEL",
         |m| run(m, lowered),
     ),
-    always(
+    Mistake::always(
         "C.1-KeReleaseInStackQueuedSpinLock-low",
         "C.1",
         "releases a queued spin lock at PASSIVE_LEVEL that it never acquired",

@@ -10,7 +10,6 @@ use wfpsim::machine::irql;
 use super::base::IDLE;
 use super::base::IOCTL;
 use super::base::Work;
-use super::base::always;
 use super::base::load;
 use super::base::unload;
 use super::kernel::*;
@@ -24,103 +23,103 @@ const QUESTION: &[u8] = b"sixteen bytes...";
 const ROOM: usize = 64;
 
 pub const REQUESTS: &[Mistake] = &[
-    always(
+    Mistake::always(
         "D-06-completed-twice",
         "D-06",
         "completes a request twice",
         asked,
     ),
-    always(
+    Mistake::always(
         "D-06-never-completed",
         "D-06",
         "forgets a request on one way out",
         asked,
     ),
-    always(
+    Mistake::always(
         "D-06-completed-as-pending",
         "D-06",
         "completes a request with STATUS_PENDING",
         asked,
     ),
-    always(
+    Mistake::always(
         "D-06-read-after-completion",
         "D-06",
         "reads the request's buffer after it has completed it",
         asked,
     ),
-    always(
+    Mistake::always(
         "D-06-written-after-completion",
         "D-06",
         "writes the answer after it has completed the request",
         asked,
     ),
-    always(
+    Mistake::always(
         "D-06-information-beyond-room",
         "D-06",
         "says that it has written more than the output buffer has",
         asked,
     ),
-    always(
+    Mistake::always(
         "D-06-information-beyond-answer",
         "D-06",
         "says that it has filled the output buffer, and has not",
         asked,
     ),
-    always(
+    Mistake::always(
         "D-06-information-one-field-more",
         "D-06",
         "answers with a structure whose last field it has not set",
         asked,
     ),
-    always(
+    Mistake::always(
         "D-06-input-after-output",
         "D-06",
         "writes the answer and then asks for the input, which lay there",
         asked,
     ),
-    always(
+    Mistake::always(
         "C-61-reads-beyond-input",
         "C-61",
         "believes the length that the program gives inside its input",
         asked,
     ),
-    always(
+    Mistake::always(
         "C-03-WdfRequestComplete",
         "C-03",
         "completes a request with a spin lock held",
         asked,
     ),
-    always(
+    Mistake::always(
         "D-08-kept-until-unload",
         "D-08",
         "keeps a program's request until unload, which waits for the program's handle",
         kept,
     ),
-    always(
+    Mistake::always(
         "D.1-WdfRequestRetrieveInputBuffer-high",
         "D.1",
         "asks for a request's input above DISPATCH_LEVEL",
         asked,
     ),
-    always(
+    Mistake::always(
         "D.1-WdfRequestRetrieveOutputBuffer-high",
         "D.1",
         "asks for a request's output above DISPATCH_LEVEL",
         asked,
     ),
-    always(
+    Mistake::always(
         "D.1-WdfRequestCompleteWithInformation-high",
         "D.1",
         "completes a request above DISPATCH_LEVEL",
         asked,
     ),
-    always(
+    Mistake::always(
         "D.1-WdfRequestComplete-high",
         "D.1",
         "refuses a request above DISPATCH_LEVEL",
         refused,
     ),
-    always(
+    Mistake::always(
         "D.1-retrieve-null",
         "D.1",
         "gives the framework a null pointer for the buffer's address",

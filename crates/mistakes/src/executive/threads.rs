@@ -11,12 +11,10 @@ use wfpsim::machine::Faults;
 
 use super::base::IDLE;
 use super::base::Work;
-use super::base::always;
 use super::base::run;
 use super::base::run_whole;
 use super::kernel::*;
 use crate::Mistake;
-use crate::When;
 use crate::makes;
 
 /// The driver's worker: started in DriverEntry, ended and waited for at unload.
@@ -27,97 +25,93 @@ const WORKER: Work = Work {
 };
 
 pub const THREADS: &[Mistake] = &[
-    always(
+    Mistake::always(
         "C-04-closed-first",
         "C-04",
         "closes the thread's handle before it references the object",
         |m| run_whole(m, WORKER),
     ),
-    always(
+    Mistake::always(
         "C-04-closed-twice",
         "C-04",
         "closes the thread's handle at start and at unload",
         |m| run_whole(m, WORKER),
     ),
-    always(
+    Mistake::always(
         "C-04-handle-left",
         "C-04",
         "never closes the thread's handle",
         |m| run_whole(m, WORKER),
     ),
-    always(
+    Mistake::always(
         "C-04-dereferenced-twice",
         "C-04",
         "gives one reference on the thread object back twice",
         |m| run_whole(m, WORKER),
     ),
-    always(
+    Mistake::always(
         "C-04-referenced-late",
         "C-04",
         "references the thread object by its pointer after the last reference is gone",
         |m| run_whole(m, WORKER),
     ),
-    always(
+    Mistake::always(
         "C-04-not-waited-for",
         "C-04",
         "tells its thread to end at unload and does not wait",
         |m| run_whole(m, WORKER),
     ),
-    Mistake {
-        name: "C-04-waits-for-event",
-        rule: "C-04",
-        what: "waits at unload for an event that the thread sets before it ends, and not for the thread",
-        when: When::SomeSeeds,
-        config: |config| config,
-        story: |m| run_whole(m, WORKER),
-    },
-    always(
+    Mistake::sometimes(
+        "C-04-waits-for-event",
+        "C-04",
+        "waits at unload for an event that the thread sets before it ends, and not for the thread",
+        |m| run_whole(m, WORKER),
+    ),
+    Mistake::always(
         "C-04-user-mode",
         "C-04",
         "references the kernel's handle with AccessMode UserMode",
         |m| run_whole(m, WORKER),
     ),
-    Mistake {
-        name: "C-04-null-handle",
-        rule: "C-04",
-        what: "does not look at the status of PsCreateSystemThread and references a null handle",
-        when: When::Always,
-        config: |config| failing(config, "PsCreateSystemThread"),
-        story: |m| run_whole(m, WORKER),
-    },
-    Mistake {
-        name: "C-04-reference-fails",
-        rule: "C-04",
-        what: "leaves the thread running when its object cannot be referenced, and fails DriverEntry",
-        when: When::Always,
-        config: |config| failing(config, "ObReferenceObjectByHandle"),
-        story: |m| run_whole(m, WORKER),
-    },
-    always(
+    Mistake::always(
+        "C-04-null-handle",
+        "C-04",
+        "does not look at the status of PsCreateSystemThread and references a null handle",
+        |m| run_whole(m, WORKER),
+    )
+    .on(|config| failing(config, "PsCreateSystemThread")),
+    Mistake::always(
+        "C-04-reference-fails",
+        "C-04",
+        "leaves the thread running when its object cannot be referenced, and fails DriverEntry",
+        |m| run_whole(m, WORKER),
+    )
+    .on(|config| failing(config, "ObReferenceObjectByHandle")),
+    Mistake::always(
         "C-04-program's-handle",
         "C-04",
         "creates a thread in a program's request without OBJ_KERNEL_HANDLE",
         |m| run(m, from_a_request),
     ),
-    always(
+    Mistake::always(
         "C-04-ends-another's-thread",
         "C-04",
         "ends the thread of the program that asked, and not its own",
         |m| run(m, from_a_request),
     ),
-    always(
+    Mistake::always(
         "C-06-released-twice",
         "C-06",
         "releases run-down protection on the way out and once more",
         |m| run_whole(m, GUARDED),
     ),
-    always(
+    Mistake::always(
         "C-06-refusal-ignored",
         "C-06",
         "does not look at what acquiring run-down protection returns",
         |m| run_whole(m, GUARDED),
     ),
-    always(
+    Mistake::always(
         "C-06-not-released",
         "C-06",
         "forgets run-down protection on one way out; unload waits for ever",

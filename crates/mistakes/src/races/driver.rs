@@ -9,6 +9,8 @@ use wfpsim::Machine;
 use wfpsim::driver::Linked;
 use wfpsim::driver::Parameters;
 
+use crate::driver::worker;
+
 /// The tag of everything that the driver takes from pool.
 const TAG: u32 = u32::from_le_bytes(*b"Race");
 
@@ -68,49 +70,16 @@ unsafe extern "system" fn entry(
             (threads.begin)(context);
         }
         for index in 0..2 {
-            let status = start(context, index);
+            let object = &raw mut (*context).threads[index];
+            let status = worker::begin(body, context.cast(), object, |handle| {
+                let _ended = ntddk::ZwWaitForSingleObject(handle, 0, null_mut());
+            });
             if status != STATUS_SUCCESS {
                 unload(driver);
                 return status;
             }
         }
         STATUS_SUCCESS
-    }
-}
-
-unsafe fn start(context: *mut Context, index: usize) -> NTSTATUS {
-    unsafe {
-        let mut attributes = OBJECT_ATTRIBUTES {
-            Length: size_of::<OBJECT_ATTRIBUTES>() as u32,
-            Attributes: OBJ_KERNEL_HANDLE,
-            ..Default::default()
-        };
-        let mut handle = null_mut();
-        let status = ntddk::PsCreateSystemThread(
-            &raw mut handle,
-            THREAD_ALL_ACCESS,
-            &raw mut attributes,
-            null_mut(),
-            null_mut(),
-            Some(body),
-            context.cast(),
-        );
-        if status != STATUS_SUCCESS {
-            return status;
-        }
-        let status = ntddk::ObReferenceObjectByHandle(
-            handle,
-            THREAD_ALL_ACCESS,
-            null_mut(),
-            0,
-            &raw mut (*context).threads[index],
-            null_mut(),
-        );
-        if status != STATUS_SUCCESS {
-            let _ended = ntddk::ZwWaitForSingleObject(handle, 0, null_mut());
-        }
-        let _closed = ntddk::ZwClose(handle);
-        status
     }
 }
 

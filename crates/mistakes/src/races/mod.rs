@@ -7,10 +7,8 @@
 mod driver;
 
 use wdk_sys_portable::*;
-use wfpsim::Machine;
 
 use crate::Mistake;
-use crate::When;
 use crate::makes;
 
 use driver::Context;
@@ -19,53 +17,37 @@ use driver::locked;
 
 /// The races of a driver's own threads.
 pub const RACES: &[Mistake] = &[
-    race(
+    Mistake::sometimes(
         "C-50-lost-wake-up",
         "C-50",
         "its worker looks for work, then clears its event, then waits: what came between is never worked on, and unload waits for ever",
         |m| driver::run(m, &LOST_WAKE_UP),
     ),
-    race(
+    Mistake::sometimes(
         "C-50-events-crosswise",
         "C-50",
         "two threads take two events that stand for locks in opposite orders",
         |m| driver::run(m, &CROSSWISE),
     ),
-    race(
+    Mistake::sometimes(
         "C-61-walks-unlocked",
         "C-61",
         "walks a list that it took the head of under the lock, without the lock",
         |m| driver::run(m, &WALKS),
     ),
-    race(
+    Mistake::sometimes(
         "C-61-touched-after-release",
         "C-61",
         "writes to an object once more after it gave its reference back",
         |m| driver::run(m, &TOUCHES),
     ),
-    race(
+    Mistake::sometimes(
         "C-63-checked-then-freed",
         "C-63",
         "looks whether a block is gone already, and frees it, without a lock around the two",
         |m| driver::run(m, &CHECKS),
     ),
 ];
-
-const fn race(
-    name: &'static str,
-    rule: &'static str,
-    what: &'static str,
-    story: fn(&Machine),
-) -> Mistake {
-    Mistake {
-        name,
-        rule,
-        what,
-        when: When::SomeSeeds,
-        config: |config| config,
-        story,
-    }
-}
 
 /// A worker with an event, and a client that gives it work.
 const LOST_WAKE_UP: Threads = Threads {
