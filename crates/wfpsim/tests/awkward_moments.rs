@@ -29,13 +29,7 @@ thread_local! {
 /// A machine with these freedoms, whose callout holds one packet.
 fn holding_on(config: Config) -> Machine {
     let layer = FWPM_LAYER_INBOUND_TRANSPORT_V4;
-    let machine = machine_on(config, layer, FWP_ACTION_CALLOUT_TERMINATING, |asked| {
-        if asked.ale_required() {
-            asked.permit();
-        } else {
-            asked.hold();
-        }
-    });
+    let machine = machine_on(config, layer, FWP_ACTION_CALLOUT_TERMINATING, hold_data);
     receive_syn(&machine);
     receive_data(&machine);
     COMPLETED.set(0);
@@ -44,10 +38,6 @@ fn holding_on(config: Config) -> Machine {
         free_clone(clone);
     });
     machine
-}
-
-fn fate(machine: &Machine, packet: u64) -> Option<Fate> {
-    machine.packet(packet).map(|packet| packet.fate)
 }
 
 #[test]

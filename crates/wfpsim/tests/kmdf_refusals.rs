@@ -125,12 +125,7 @@ fn a_control_device_can_have_no_parent() {
         assert_eq!(refused, NO_PARENT);
         call_unsafe_wdf_function_binding!(WdfDeviceInitFree, init);
     });
-    assert!(machine.unload_driver().is_empty());
-    assert!(
-        machine.violations().is_empty(),
-        "{:?}",
-        machine.violations()
-    );
+    unloads_clean(&machine);
 }
 
 // Ends

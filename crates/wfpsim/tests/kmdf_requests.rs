@@ -75,12 +75,7 @@ fn a_control_request_goes_there_and_back() {
         machine.ioctl(IOCTL, b"abc", 8),
         (STATUS_SUCCESS, b"cba".to_vec())
     );
-    assert!(machine.unload_driver().is_empty());
-    assert!(
-        machine.violations().is_empty(),
-        "{:?}",
-        machine.violations()
-    );
+    unloads_clean(&machine);
     assert_eq!(
         machine.ioctl(IOCTL, b"abc", 8).0,
         STATUS_OBJECT_NAME_NOT_FOUND,
@@ -340,12 +335,7 @@ fn a_sequential_queue_hands_out_one_request_at_a_time() {
         logged().iter().filter(|what| *what == "answered").count(),
         2
     );
-    assert!(machine.unload_driver().is_empty());
-    assert!(
-        machine.violations().is_empty(),
-        "{:?}",
-        machine.violations()
-    );
+    unloads_clean(&machine);
 }
 
 #[test]

@@ -76,10 +76,7 @@ fn a_block_that_leaves_the_right_to_write_is_an_answer_too() {
     });
     let packet = receive_syn(&machine);
     clean(&machine);
-    assert_eq!(
-        machine.packet(packet).map(|packet| packet.fate),
-        Some(Fate::Blocked)
-    );
+    assert_eq!(fate(&machine, packet), Some(Fate::Blocked));
 }
 
 #[test]
@@ -134,10 +131,7 @@ fn a_callout_that_two_filters_name_may_take_a_packet_at_both() {
     receive_syn(&machine);
     let packet = receive_data(&machine);
     clean(&machine);
-    assert_eq!(
-        machine.packet(packet).map(|packet| packet.fate),
-        Some(Fate::Blocked)
-    );
+    assert_eq!(fate(&machine, packet), Some(Fate::Blocked));
 }
 
 #[test]
@@ -145,10 +139,7 @@ fn a_hard_permit_can_be_vetoed() {
     let machine = with_hard_permit(|asked| asked.answer(FWP_ACTION_BLOCK));
     let packet = receive_syn(&machine);
     clean(&machine);
-    assert_eq!(
-        machine.packet(packet).map(|packet| packet.fate),
-        Some(Fate::Blocked)
-    );
+    assert_eq!(fate(&machine, packet), Some(Fate::Blocked));
 }
 
 #[test]
@@ -156,10 +147,7 @@ fn a_hard_permit_left_alone_permits() {
     let machine = with_hard_permit(|_| {});
     let packet = receive_syn(&machine);
     clean(&machine);
-    assert_eq!(
-        machine.packet(packet).map(|packet| packet.fate),
-        Some(Fate::Delivered)
-    );
+    assert_eq!(fate(&machine, packet), Some(Fate::Delivered));
 }
 
 #[test]
@@ -178,10 +166,7 @@ fn an_inspection_only_continues() {
     let machine = inspecting(|asked| unsafe { (*asked.out).actionType = FWP_ACTION_CONTINUE });
     let packet = receive_syn(&machine);
     clean(&machine);
-    assert_eq!(
-        machine.packet(packet).map(|packet| packet.fate),
-        Some(Fate::Delivered)
-    );
+    assert_eq!(fate(&machine, packet), Some(Fate::Delivered));
 }
 
 #[test]
@@ -190,10 +175,7 @@ fn a_block_of_a_lower_sublayer_overrides_a_permit() {
     worker(&machine, add_block_below);
     let packet = receive_syn(&machine);
     clean(&machine);
-    assert_eq!(
-        machine.packet(packet).map(|packet| packet.fate),
-        Some(Fate::Blocked)
-    );
+    assert_eq!(fate(&machine, packet), Some(Fate::Blocked));
 }
 
 #[test]
@@ -202,10 +184,7 @@ fn a_hard_permit_is_not_overridden_by_a_lower_filter() {
     worker(&machine, add_block_below);
     let packet = receive_syn(&machine);
     clean(&machine);
-    assert_eq!(
-        machine.packet(packet).map(|packet| packet.fate),
-        Some(Fate::Delivered)
-    );
+    assert_eq!(fate(&machine, packet), Some(Fate::Delivered));
 }
 
 #[test]
@@ -214,10 +193,7 @@ fn a_block_is_final() {
     worker(&machine, || add_below(FWP_ACTION_PERMIT));
     let packet = receive_syn(&machine);
     clean(&machine);
-    assert_eq!(
-        machine.packet(packet).map(|packet| packet.fate),
-        Some(Fate::Blocked)
-    );
+    assert_eq!(fate(&machine, packet), Some(Fate::Blocked));
 }
 
 fn add_block_below() {

@@ -35,13 +35,7 @@ fn holding_with_other_threads() -> Machine {
         },
         FWPM_LAYER_INBOUND_TRANSPORT_V4,
         FWP_ACTION_CALLOUT_TERMINATING,
-        |asked| {
-            if asked.ale_required() {
-                asked.permit();
-            } else {
-                asked.hold();
-            }
-        },
+        hold_data,
     );
     receive_syn(&machine);
     receive_data(&machine);

@@ -171,8 +171,7 @@ fn a_packet_is_not_sent_from_a_socket_that_is_closed() {
     });
     clean(&machine);
     assert_eq!(STATUS.get(), STATUS_INVALID_HANDLE);
-    let fate = machine.packet(1).map(|packet| packet.fate);
-    assert_eq!(fate, Some(Fate::Dropped("endpoint_closed")));
+    assert_eq!(fate(&machine, 1), Some(Fate::Dropped("endpoint_closed")));
 }
 
 #[test]

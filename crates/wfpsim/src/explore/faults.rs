@@ -7,7 +7,7 @@ use super::Symptom;
 use super::findings;
 use super::run;
 use super::run::How;
-use crate::machine;
+use crate::machine::Faults;
 
 /// How many failures a run has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub fn fail_every_call(
     failing: Failing,
     tell: &mut dyn FnMut(u64) -> bool,
 ) -> Faulted {
-    let mut faults = Faults {
+    let mut search = Search {
         subject,
         failing,
         symptoms: Vec::new(),
@@ -54,17 +54,17 @@ pub fn fail_every_call(
             seed,
             ..setup.clone()
         };
-        if !faults.tell_story(&setup) {
-            return faults.faulted;
+        if !search.tell_story(&setup) {
+            return search.faulted;
         }
-        faults.faulted.stories += 1;
+        search.faulted.stories += 1;
     }
-    faults.faulted.complete = true;
-    faults.faulted
+    search.faulted.complete = true;
+    search.faulted
 }
 
 /// What is found so far, and how to go on.
-struct Faults<'a> {
+struct Search<'a> {
     subject: &'a dyn Subject,
     failing: Failing,
     symptoms: Vec<Symptom>,
@@ -72,7 +72,7 @@ struct Faults<'a> {
     tell: &'a mut dyn FnMut(u64) -> bool,
 }
 
-impl Faults<'_> {
+impl Search<'_> {
     /// Tells one story with every call failing in turn. False if it was stopped.
     fn tell_story(&mut self, setup: &Setup) -> bool {
         for first in 1.. {
@@ -99,11 +99,11 @@ impl Faults<'_> {
     /// One run. How many calls there were to fail.
     fn attempt(&mut self, setup: &Setup, first: u64, second: Option<u64>) -> u64 {
         let mut setup = setup.clone();
-        setup.faults = machine::Faults {
+        setup.faults = Faults {
             fail_call: Some(first),
             count: 1,
             second,
-            ..machine::Faults::default()
+            ..Faults::default()
         };
         // With every guard: each way through a failure is taken once, and what reads what it has freed does so there.
         let run = run::once(self.subject, &setup, How::plain());

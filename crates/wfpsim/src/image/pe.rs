@@ -366,9 +366,7 @@ impl Image {
             .data_directories()
             .get(pe::IMAGE_DIRECTORY_ENTRY_LOAD_CONFIG)?;
         let address = directory.virtual_address.get(LE).checked_add(0x58)?;
-        let section = self.section_at(address, 8)?;
-        let offset = (address - section.address) as usize;
-        let bytes = section.data.get(offset..offset.checked_add(8)?)?;
+        let bytes = self.bytes_at(address, 8)?;
         let cookie = u64::from_le_bytes(bytes.try_into().ok()?).checked_sub(self.base)?;
         let cookie = u32::try_from(cookie).ok()?;
         self.section_at(cookie, 8)

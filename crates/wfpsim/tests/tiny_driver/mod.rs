@@ -312,6 +312,16 @@ pub fn loaded(entry: DriverEntry) -> Machine {
     machine
 }
 
+/// The driver goes, and leaves nothing behind; and nothing was violated.
+pub fn unloads_clean(machine: &Machine) {
+    assert!(machine.unload_driver().is_empty());
+    assert!(
+        machine.violations().is_empty(),
+        "{:?}",
+        machine.violations()
+    );
+}
+
 /// The only violation there is.
 pub fn only_violation(machine: &Machine) -> wfpsim::Violation {
     let violations = machine.violations();

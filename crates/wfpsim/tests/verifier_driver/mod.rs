@@ -23,6 +23,7 @@ use wfpsim::Config;
 use wfpsim::Machine;
 use wfpsim::Violation;
 use wfpsim::machine::irql;
+use wfpsim::stack::Fate;
 use wfpsim::stack::INTERFACE_INDEX;
 use wfpsim::stack::Received;
 use wfpsim::stack::SUB_INTERFACE_INDEX;
@@ -281,15 +282,18 @@ pub fn machine_on(config: Config, layer: GUID, action: u32, answer: fn(&Classify
     machine
 }
 
+/// Permits what begins a flow, and holds what comes in it.
+pub fn hold_data(asked: &Classify) {
+    if asked.ale_required() {
+        asked.permit();
+    } else {
+        asked.hold();
+    }
+}
+
 /// A machine whose callout holds one inbound TCP packet of an authorized flow, at its payload.
 pub fn holding() -> Machine {
-    let machine = machine(FWPM_LAYER_INBOUND_TRANSPORT_V4, |asked| {
-        if asked.ale_required() {
-            asked.permit();
-        } else {
-            asked.hold();
-        }
-    });
+    let machine = machine(FWPM_LAYER_INBOUND_TRANSPORT_V4, hold_data);
     receive_syn(&machine);
     receive_data(&machine);
     assert!(!HELD.get().is_null(), "the packet is held");
@@ -512,6 +516,11 @@ pub fn tells(violation: &Violation, words: &[&str]) {
             "the history does not tell '{word}': {violation}"
         );
     }
+}
+
+/// What has become of a packet.
+pub fn fate(machine: &Machine, packet: u64) -> Option<Fate> {
+    machine.packet(packet).map(|packet| packet.fate)
 }
 
 /// Nothing was reported.
