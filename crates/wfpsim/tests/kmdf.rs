@@ -49,85 +49,87 @@ macro_rules! driver_that_crashes {
     }};
 }
 
-#[test]
-fn an_image_binds_to_the_framework_it_asks_for_or_an_older_one() {
-    /// WDF_BIND_INFO2.
-    #[repr(C)]
-    struct BindInfo {
-        size: u32,
-        component: *const u16,
-        version: [u32; 3],
-        function_count: u32,
-        table: *mut *const WDFFUNC,
-        module: *mut c_void,
-        minimum: *mut u32,
-        client_is_newer: *mut u8,
-        functions: *mut u32,
-        structures: *mut u32,
-        structure_table: *mut *mut usize,
-    }
-    unsafe extern "C" {
-        fn WdfVersionBind(
-            object: PDRIVER_OBJECT,
-            path: PCUNICODE_STRING,
-            info: *mut BindInfo,
-            globals: *mut PWDF_DRIVER_GLOBALS,
-        ) -> NTSTATUS;
-        fn WdfVersionUnbind(
-            path: PCUNICODE_STRING,
-            info: *mut BindInfo,
-            globals: PWDF_DRIVER_GLOBALS,
-        ) -> NTSTATUS;
-    }
-    /// Binds with a version and the oldest that will do, and unbinds again.
-    fn bind(
+// Binding
+
+/// WDF_BIND_INFO2.
+#[repr(C)]
+struct BindInfo {
+    size: u32,
+    component: *const u16,
+    version: [u32; 3],
+    function_count: u32,
+    table: *mut *const WDFFUNC,
+    module: *mut c_void,
+    minimum: *mut u32,
+    client_is_newer: *mut u8,
+    functions: *mut u32,
+    structures: *mut u32,
+    structure_table: *mut *mut usize,
+}
+
+unsafe extern "C" {
+    fn WdfVersionBind(
         object: PDRIVER_OBJECT,
         path: PCUNICODE_STRING,
-        minor: u32,
-        oldest: u32,
-    ) -> (NTSTATUS, u8) {
-        let (mut table, mut globals) = (std::ptr::null(), null_mut());
-        let (mut minimum, mut newer, mut functions, mut structures) = (oldest, 0, 0, 0);
-        let mut structure_table = null_mut();
-        let mut info = BindInfo {
-            size: size_of::<BindInfo>() as u32,
-            component: std::ptr::null(),
-            version: [1, minor, 0],
-            function_count: 458,
-            table: &mut table,
-            module: null_mut(),
-            minimum: &mut minimum,
-            client_is_newer: &mut newer,
-            functions: &mut functions,
-            structures: &mut structures,
-            structure_table: &mut structure_table,
-        };
-        let bound = unsafe { WdfVersionBind(object, path, &mut info, &mut globals) };
-        if NT_SUCCESS(bound) {
-            assert_eq!(functions, 458);
-            assert!(
-                unsafe { table.add(457).read() }.is_some(),
-                "every entry has a function"
-            );
-            assert_eq!(
-                unsafe { (*globals).DisplaceDriverUnload },
-                0,
-                "there is no driver object yet"
-            );
-            assert_eq!(
-                unsafe { WdfVersionUnbind(path, &mut info, globals) },
-                STATUS_SUCCESS
-            );
-        }
-        (bound, newer)
+        info: *mut BindInfo,
+        globals: *mut PWDF_DRIVER_GLOBALS,
+    ) -> NTSTATUS;
+    fn WdfVersionUnbind(
+        path: PCUNICODE_STRING,
+        info: *mut BindInfo,
+        globals: PWDF_DRIVER_GLOBALS,
+    ) -> NTSTATUS;
+}
+
+/// Binds with a version and the oldest that will do, does something meanwhile, and unbinds again.
+fn bind(
+    object: PDRIVER_OBJECT,
+    path: PCUNICODE_STRING,
+    [minor, oldest]: [u32; 2],
+    meanwhile: impl FnOnce(&WDF_DRIVER_GLOBALS),
+) -> (NTSTATUS, u8) {
+    let (mut table, mut globals) = (std::ptr::null(), null_mut());
+    let (mut minimum, mut newer, mut functions, mut structures) = (oldest, 0, 0, 0);
+    let mut structure_table = null_mut();
+    let mut info = BindInfo {
+        size: size_of::<BindInfo>() as u32,
+        component: std::ptr::null(),
+        version: [1, minor, 0],
+        function_count: 458,
+        table: &mut table,
+        module: null_mut(),
+        minimum: &mut minimum,
+        client_is_newer: &mut newer,
+        functions: &mut functions,
+        structures: &mut structures,
+        structure_table: &mut structure_table,
+    };
+    let bound = unsafe { WdfVersionBind(object, path, &mut info, &mut globals) };
+    if NT_SUCCESS(bound) {
+        assert_eq!(functions, 458);
+        assert!(
+            unsafe { table.add(457).read() }.is_some(),
+            "every entry has a function"
+        );
+        meanwhile(unsafe { &*globals });
+        assert_eq!(
+            unsafe { WdfVersionUnbind(path, &mut info, globals) },
+            STATUS_SUCCESS
+        );
     }
+    (bound, newer)
+}
+
+#[test]
+fn an_image_binds_to_the_framework_it_asks_for_or_an_older_one() {
     unsafe extern "system" fn entry(
         object: *mut DRIVER_OBJECT,
         path: PCUNICODE_STRING,
     ) -> NTSTATUS {
-        assert_eq!(bind(object, path, 33, 31), (STATUS_SUCCESS, 0));
-        assert_eq!(bind(object, path, 35, 31), (STATUS_SUCCESS, 1));
-        assert_eq!(bind(object, path, 35, 35).0, STATUS_NOT_FOUND);
+        let bind = |versions| bind(object, path, versions, |_| ());
+        assert_eq!(bind([33, 31]), (STATUS_SUCCESS, 0));
+        assert_eq!(bind([35, 31]), (STATUS_SUCCESS, 1));
+        assert_eq!(bind([35, 35]).0, STATUS_NOT_FOUND);
         log("bound");
         STATUS_NOT_SUPPORTED
     }
@@ -138,6 +140,31 @@ fn an_image_binds_to_the_framework_it_asks_for_or_an_older_one() {
     );
     assert_eq!(logged(), ["bound"], "{:?}", machine.violations());
     assert!(machine.kernel().arena.live_blocks().is_empty());
+}
+
+#[test]
+fn an_image_is_told_whether_its_unload_routine_stands_behind_the_frameworks() {
+    unsafe extern "system" fn entry(
+        object: *mut DRIVER_OBJECT,
+        path: PCUNICODE_STRING,
+    ) -> NTSTATUS {
+        for unload in [None, Some(nothing_to_undo as unsafe extern "C" fn(_))] {
+            bind(object, path, [33, 31], |globals| {
+                assert_eq!(globals.DisplaceDriverUnload, 0, "no driver object yet");
+                let driver = create_driver(object, path, driver_config(unload));
+                let displaced = unsafe { (&raw const *globals).read_volatile() };
+                log(format!(
+                    "{} {}",
+                    displaced.DisplaceDriverUnload,
+                    driver == Ok(displaced.Driver)
+                ));
+            });
+        }
+        STATUS_NOT_SUPPORTED
+    }
+    let (machine, loaded) = load_on(wfpsim::Config::plain(), entry, &Parameters::default());
+    assert!(loaded.is_err(), "not loaded, as it says itself");
+    assert_eq!(logged(), ["0 true", "1 true"], "{:?}", machine.violations());
 }
 
 #[test]

@@ -35,12 +35,6 @@ fn logged() -> Vec<String> {
     LOG.take()
 }
 
-/// A function of the framework's by its index in wdffuncenum.h, for those that no driver over `wdk-sys-portable` calls.
-fn framework<F: Copy>(index: usize) -> F {
-    assert_eq!(size_of::<F>(), size_of::<usize>());
-    unsafe { WdfFunctions.add(index).cast::<F>().read() }
-}
-
 fn clean(machine: &Machine) {
     let violations = machine.violations();
     assert!(violations.is_empty(), "{violations:#?}");
@@ -196,13 +190,7 @@ unsafe extern "C" fn locks(_device: WDFDEVICE, request: WDFREQUEST) {
 
 unsafe extern "system" fn locking(object: *mut DRIVER_OBJECT, path: PCUNICODE_STRING) -> NTSTATUS {
     let made = create_driver(object, path, driver_config(Some(nothing_to_undo)))
-        .and_then(|driver| {
-            type Set =
-                unsafe extern "C" fn(PWDF_DRIVER_GLOBALS, *mut WDFDEVICE_INIT, *const c_void);
-            create_device_with(driver, |init| unsafe {
-                framework::<Set>(74)(WdfDriverGlobals, init, locks as *const c_void);
-            })
-        })
+        .and_then(|driver| create_device_with(driver, |init| show_first_to(init, locks)))
         .map(finish);
     status(made)
 }

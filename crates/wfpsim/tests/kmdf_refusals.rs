@@ -19,6 +19,10 @@ use wfpsim::machine::irql;
 /// STATUS_WDF_PARENT_ASSIGNMENT_NOT_ALLOWED of wdfstatus.h.
 const NO_PARENT: NTSTATUS = 0xC020_020F_u32.cast_signed();
 
+/// WdfObjectReferenceActual and WdfObjectDereferenceActual.
+const REFERENCE: usize = 205;
+const DEREFERENCE: usize = 206;
+
 thread_local! {
     static DRIVER: Cell<WDFDRIVER> = const { Cell::new(null_mut()) };
     static QUEUE: Cell<WDFQUEUE> = const { Cell::new(null_mut()) };
@@ -48,10 +52,10 @@ fn referenced_with(globals: *mut c_void) -> Machine {
     let machine = loaded(entry);
     let globals = globals as usize;
     machine.call("driver", irql::PASSIVE, move |_| unsafe {
-        let change = |index| WdfFunctions.add(index).cast::<Change>().read();
-        for index in [205, 206] {
+        for index in [REFERENCE, DEREFERENCE] {
             let driver = DRIVER.get().cast();
-            change(index)(globals as _, driver, null_mut(), 0, std::ptr::null());
+            let change: Change = framework(index);
+            change(globals as _, driver, null_mut(), 0, std::ptr::null());
         }
     });
     machine
@@ -152,44 +156,60 @@ fn the_default_queue_is_not_the_drivers_to_delete() {
     assert!(violation.summary.contains("own to delete"), "{violation}");
 }
 
-/// A driver that makes a timer, changes its references by these of the framework's functions, and deletes it, or does not; then it is
-/// unloaded.
-fn gone_after(changes: &'static [usize], deletes: bool) -> Machine {
-    type Change = unsafe extern "C" fn(PWDF_DRIVER_GLOBALS, WDFOBJECT, *mut c_void, i32, *const i8);
-    unsafe extern "C" fn fires(_timer: WDFTIMER) {}
+/// A driver that makes a timer, or a control device, and is unloaded after it did this with it.
+fn gone_after(make: fn() -> WDFOBJECT, work: impl FnOnce(WDFOBJECT) + 'static) -> Machine {
     let machine = loaded(entry);
-    machine.call("driver", irql::PASSIVE, move |_| unsafe {
-        let inherited = _WDF_EXECUTION_LEVEL::WdfExecutionLevelInheritFromParent;
-        let timer = create_timer(DRIVER.get().cast(), fires, 0, inherited, None);
-        for index in changes {
-            let change = WdfFunctions.add(*index).cast::<Change>().read();
-            change(
-                WdfDriverGlobals,
-                timer.cast(),
-                null_mut(),
-                0,
-                std::ptr::null(),
-            );
-        }
-        if deletes {
-            delete(timer.cast());
-        }
-    });
+    machine.call("driver", irql::PASSIVE, move |_| work(make()));
     machine.unload_driver();
     machine
 }
 
+fn timer() -> WDFOBJECT {
+    unsafe extern "C" fn fires(_timer: WDFTIMER) {}
+    let inherited = _WDF_EXECUTION_LEVEL::WdfExecutionLevelInheritFromParent;
+    create_timer(DRIVER.get().cast(), fires, 0, inherited, None).cast()
+}
+
+fn device() -> WDFOBJECT {
+    let device = create_device(DRIVER.get()).expect("made");
+    finish(device);
+    device.cast()
+}
+
+/// Calls one of the two functions that count an object's references.
+fn change_references(object: WDFOBJECT, index: usize) {
+    type Change = unsafe extern "C" fn(PWDF_DRIVER_GLOBALS, WDFOBJECT, *mut c_void, i32, *const i8);
+    let change: Change = framework(index);
+    unsafe { change(WdfDriverGlobals, object, null_mut(), 0, std::ptr::null()) };
+}
+
 #[test]
-fn references_that_are_left_of_what_was_deleted_are_told_when_the_driver_goes() {
-    const REFERENCE: usize = 205;
-    const DEREFERENCE: usize = 206;
-    let violation = only_violation(&gone_after(&[REFERENCE, REFERENCE], true));
-    assert_eq!(violation.rule, "D.1");
-    assert!(violation.summary.contains("2 references"), "{violation}");
-    let machine = gone_after(&[REFERENCE, DEREFERENCE], true);
-    assert!(
-        machine.violations().is_empty(),
-        "{:?}",
-        machine.violations()
-    );
+fn references_that_are_left_when_the_driver_goes_are_told() {
+    for make in [timer, device] {
+        for deletes in [true, false] {
+            let machine = gone_after(make, move |object| {
+                change_references(object, REFERENCE);
+                change_references(object, REFERENCE);
+                if deletes {
+                    delete(object);
+                }
+            });
+            let violation = only_violation(&machine);
+            assert_eq!(violation.rule, "D.1");
+            assert!(violation.summary.contains("2 references"), "{violation}");
+
+            let machine = gone_after(make, move |object| {
+                change_references(object, REFERENCE);
+                change_references(object, DEREFERENCE);
+                if deletes {
+                    delete(object);
+                }
+            });
+            assert!(
+                machine.violations().is_empty(),
+                "{:?}",
+                machine.violations()
+            );
+        }
+    }
 }

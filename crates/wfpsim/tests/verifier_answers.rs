@@ -16,6 +16,7 @@ use wfpsim::Machine;
 use wfpsim::Violation;
 use wfpsim::machine::irql;
 use wfpsim::stack::Fate;
+use wfpsim::verifier::code;
 
 const INBOUND: wfp_sys::GUID = FWPM_LAYER_INBOUND_TRANSPORT_V4;
 
@@ -116,6 +117,23 @@ fn a_packet_whose_clone_was_given_up_may_be_blocked_and_not_passed() {
 
     let permits = machine(INBOUND, |asked| clones_and(asked, FWP_ACTION_PERMIT));
     left(&permits, "A-40");
+}
+
+#[test]
+fn a_clone_that_was_injected_was_not_given_up() {
+    let machine = machine(INBOUND, |asked| {
+        if !asked.ale_required() {
+            retreat(asked.list, IP_HEADER + TCP_HEADER);
+            keep(clone_of(asked.list).cast());
+            advance(asked.list, IP_HEADER + TCP_HEADER);
+        }
+        asked.permit();
+    });
+    receive_syn(&machine);
+    receive_data(&machine);
+    worker(&machine, || assert_eq!(inject(kept().cast_mut().cast()), 0));
+    // That the packet came twice is told, and nothing else.
+    reported(&machine, code::WFPSIM_PACKET_VIOLATION, Some(2), "A-42");
 }
 
 #[test]

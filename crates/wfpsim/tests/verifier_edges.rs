@@ -14,6 +14,7 @@ use wdk_sys_portable::ntddk::*;
 use wdk_sys_portable::*;
 use wfpsim::Config;
 use wfpsim::Machine;
+use wfpsim::machine::SpecialPool;
 use wfpsim::machine::irql;
 use wfpsim::verifier::code;
 
@@ -178,6 +179,33 @@ fn paged_pool_is_had_and_given_back_at_apc_level_at_most() {
         ExAllocatePool2(POOL_FLAG_PAGED, 64, TAG);
     });
     reported(&machine, VERIFIER, Some(1), "C.1");
+}
+
+#[test]
+fn paged_pool_is_told_for_its_level_inside_and_for_its_bounds_beside() {
+    const SIZE: u64 = 64;
+    /// What a write to a byte counted from the start of a block of paged pool, at a level, is told as.
+    fn told_as(at: isize, level: u8, code: u32, rule: &str) {
+        let machine = Machine::new(Config {
+            pool: SpecialPool::VerifyStart,
+            ..Config::plain()
+        });
+        worker(&machine, move || unsafe {
+            let block = ExAllocatePool2(POOL_FLAG_PAGED, SIZE, TAG).cast::<u8>();
+            let passive = KfRaiseIrql(level);
+            block.offset(at).write_volatile(0x45);
+            KeLowerIrql(passive);
+            free(block.cast());
+        });
+        reported(&machine, code, None, rule);
+    }
+    for level in [irql::PASSIVE, irql::APC, irql::DISPATCH] {
+        told_as(-1, level, code::PAGE_FAULT_BEYOND_END_OF_ALLOCATION, "C-61");
+    }
+    for at in [0, SIZE as isize - 1] {
+        let code = code::DRIVER_IRQL_NOT_LESS_OR_EQUAL;
+        told_as(at, irql::DISPATCH, code, "C-63");
+    }
 }
 
 #[test]

@@ -20,6 +20,7 @@ use wfpsim::Config;
 use wfpsim::Machine;
 
 const HEADERS: u32 = IP_HEADER + TCP_HEADER;
+const UDP_HEADER: u32 = 8;
 
 thread_local! {
     // A machine runs on one host thread, and each test has its own.
@@ -246,6 +247,54 @@ fn two_equal_advances_in_a_classify_are_taken_back_by_two_retreats() {
     });
     send_datagrams(&machine, 1);
     clean(&machine);
+}
+
+#[test]
+fn an_advance_may_go_to_the_end_of_the_data_and_not_beyond() {
+    const QUESTION: u32 = UDP_HEADER + b"question".len() as u32;
+    let to_the_end = machine(FWPM_LAYER_OUTBOUND_TRANSPORT_V4, |asked| {
+        advance(asked.list, QUESTION);
+        retreat(asked.list, QUESTION);
+        asked.permit();
+    });
+    send_datagrams(&to_the_end, 1);
+    clean(&to_the_end);
+
+    let beyond = machine(FWPM_LAYER_OUTBOUND_TRANSPORT_V4, |asked| {
+        advance(asked.list, QUESTION + 1)
+    });
+    send_datagrams(&beyond, 1);
+    let violation = reported(&beyond, CONTRACT, None, "B-03");
+    assert_eq!(
+        violation.parameters[1..3],
+        [QUESTION + 1, QUESTION].map(u64::from)
+    );
+    assert!(
+        violation.arguments[2].contains("data that it has"),
+        "{violation}"
+    );
+}
+
+#[test]
+fn data_that_the_driver_shortened_itself_is_not_advanced_beyond_its_end_either() {
+    let machine = holding();
+    worker(&machine, || {
+        retreat(held(), HEADERS);
+        unsafe { (*(*held()).FirstNetBuffer).DataLength = HEADERS - 1 };
+        advance(held(), HEADERS);
+    });
+    let violation = reported(&machine, CONTRACT, None, "B-03");
+    assert_eq!(violation.parameters[2], u64::from(HEADERS - 1));
+}
+
+#[test]
+fn what_is_retreated_has_as_much_data_as_it_says() {
+    let machine = holding();
+    worker(&machine, || {
+        unsafe { (*(*held()).FirstNetBuffer).DataLength = u32::MAX };
+        retreat(held(), HEADERS);
+    });
+    reported(&machine, CONTRACT, None, "B-11");
 }
 
 #[test]

@@ -57,12 +57,13 @@ pub(crate) fn retreat(
         Some(blocks)
     };
     // SAFETY: as above.
-    unsafe { (*buffer).DataLength += delta };
+    unsafe { (*buffer).DataLength = (*buffer).DataLength.wrapping_add(delta) };
     recompute_current(buffer);
     added
 }
 
-/// Moves the data start towards the end, and takes away the MDL that the matching retreat put in front.
+/// Moves the data start towards the end, and takes away the MDL that the matching retreat put in front. Where a driver has written
+/// numbers of its own into the buffer, what comes of them may be any; who uses the buffer next looks at its shape (B-11).
 pub(crate) fn advance(
     kernel: &Kernel,
     buffer: *mut NET_BUFFER,
@@ -71,15 +72,15 @@ pub(crate) fn advance(
 ) {
     // SAFETY: the caller vouches for the buffer.
     unsafe {
-        (*buffer).DataOffset += delta;
-        (*buffer).DataLength -= delta;
+        (*buffer).DataOffset = (*buffer).DataOffset.wrapping_add(delta);
+        (*buffer).DataLength = (*buffer).DataLength.wrapping_sub(delta);
     }
     if let Some([data, mdl]) = added {
         // SAFETY: the MDL was put in front by the matching retreat, and nothing was put before it since: the shifts of a
         // buffer are a stack.
         unsafe {
             let first = (*buffer).MdlChain;
-            (*buffer).DataOffset -= (*first).ByteCount;
+            (*buffer).DataOffset = (*buffer).DataOffset.wrapping_sub((*first).ByteCount);
             (*buffer).MdlChain = next(first);
         }
         crate::nt::free_some(
@@ -148,6 +149,7 @@ pub(super) fn driver_retreat(
         list as *mut _,
         "A-28",
     );
+    super::check_shape(kernel, list as *mut _, ledger);
     let fails = kernel.fails("NdisRetreatNetBufferDataStart");
     kernel
         .ndis
@@ -264,6 +266,7 @@ pub(super) fn driver_advance(
         }
     };
     let Some(shift) = shift else {
+        require_data(kernel, list, ledger, buffer, delta);
         advance(kernel, buffer, delta, None);
         kernel.note(
             ledger,
@@ -290,11 +293,41 @@ pub(super) fn driver_advance(
         );
         kernel.bug_check(violation.about(kernel, ledger));
     }
+    require_data(kernel, list, ledger, buffer, delta);
     advance(kernel, buffer, delta, shift.and_then(|shift| shift.added));
     kernel.note(
         ledger,
         kernel.ledger.told(|| format!("advanced by {delta} bytes")),
     );
+}
+
+/// Stops the machine where a buffer is to be advanced beyond its data. NDIS does not look: DataLength would go below zero, which is four
+/// gigabytes (B-03).
+fn require_data(
+    kernel: &Kernel,
+    list: usize,
+    ledger: ObjectId,
+    buffer: *mut NET_BUFFER,
+    delta: u32,
+) {
+    // SAFETY: `list_of` has found the buffer in a list that is alive.
+    let length = unsafe { (*buffer).DataLength };
+    if delta > length {
+        let summary = format!("advanced by {delta} bytes a NET_BUFFER with {length} bytes of data");
+        let parameters = [list as u64, u64::from(delta), u64::from(length), 0];
+        let labels = [
+            "the net buffer list",
+            "the bytes that it was advanced by",
+            "the bytes of data that it has",
+            "",
+        ];
+        let violation = Violation::contract(kernel, "B-03", parameters, summary);
+        kernel.bug_check(
+            violation
+                .with_arguments(kernel, labels)
+                .about(kernel, ledger),
+        );
+    }
 }
 
 /// Once its classify is over, an original is the driver's for as long as it has a reference; a clone that keeps it alive does not

@@ -220,3 +220,61 @@ impl Kernel {
         events
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::Ledger;
+
+    /// What may happen to an object, in these stories.
+    const WORDS: [&str; 3] = ["held", "told", "gone"];
+
+    /// The order of a ledger to one of whose objects each of these happened, one after the other.
+    fn order_after(events: impl IntoIterator<Item = usize>) -> u64 {
+        let ledger = Ledger::new(false);
+        let object = ledger.begin("");
+        for event in events {
+            ledger.mix(object, None, WORDS[event]);
+        }
+        ledger.order()
+    }
+
+    #[test]
+    fn each_of_twenty_thousand_histories_has_an_order_of_its_own() {
+        const LENGTH: u32 = 9;
+        let histories = WORDS.len().pow(LENGTH);
+        let orders: BTreeSet<u64> = (0..histories)
+            .map(|history| {
+                order_after((0..LENGTH).map(|place| history / 3usize.pow(place) % WORDS.len()))
+            })
+            .collect();
+        assert_eq!(orders.len(), histories);
+    }
+
+    #[test]
+    fn what_happened_is_told_by_each_letter_of_its_first_words() {
+        let orders: BTreeSet<u64> = (b'a'..=b'z')
+            .map(|letter| {
+                let ledger = Ledger::new(false);
+                let object = ledger.begin("");
+                ledger.mix(object, None, char::from(letter).encode_utf8(&mut [0; 4]));
+                ledger.order()
+            })
+            .collect();
+        assert_eq!(orders.len(), 26);
+    }
+
+    #[test]
+    fn what_concerns_different_objects_counts_the_same_in_either_order() {
+        let order_of = |first_happens_first: bool| {
+            let ledger = Ledger::new(false);
+            let objects = [ledger.begin(""), ledger.begin("")];
+            let [earlier, later] = if first_happens_first { [0, 1] } else { [1, 0] };
+            ledger.mix(objects[earlier], None, WORDS[earlier]);
+            ledger.mix(objects[later], None, WORDS[later]);
+            ledger.order()
+        };
+        assert_eq!(order_of(true), order_of(false));
+    }
+}

@@ -15,6 +15,7 @@ use crate::machine::irql;
 use crate::memory::Purpose;
 use crate::nt::NtStatus;
 use crate::nt::status;
+use crate::verifier::Violation;
 
 /// STATUS_OBJECT_NAME_EXISTS: a success, though nothing was made.
 const OBJECT_NAME_EXISTS: NtStatus = 0x4000_0000;
@@ -276,4 +277,25 @@ pub(super) fn wait_for_disposals(kernel: &Kernel) {
         None,
         |kernel| kernel.wdf.disposals.get() == 0,
     );
+}
+
+/// Objects that references keep although the driver object is gone, and every other with it: nobody gives these references back.
+pub(super) fn report_kept(kernel: &Kernel) {
+    let kept: Vec<_> = kernel
+        .wdf
+        .objects
+        .borrow()
+        .values()
+        .filter(|object| object.references > 0)
+        .map(|object| (object.ledger, object.references))
+        .collect();
+    for (ledger, references) in kept {
+        let summary = format!(
+            "a framework object has {references} references of the driver's left when the driver goes; it stays for ever"
+        );
+        kernel.record(
+            Violation::contract(kernel, "D.1", [u64::from(references), 0, 0, 0], summary)
+                .about(kernel, ledger),
+        );
+    }
 }

@@ -454,7 +454,8 @@ pub(super) fn delete_all(kernel: &Kernel) {
             .objects
             .borrow()
             .iter()
-            .find(|(_, object)| matches!(object.kind, Kind::Device(_)))
+            // One that references keep stays in the table.
+            .find(|(_, object)| matches!(object.kind, Kind::Device(_)) && !object.deleted)
             .map(|(handle, _)| *handle)
     };
     while let Some(device) = devices() {

@@ -142,8 +142,8 @@ pub(crate) fn forget(kernel: &Kernel) {
     let driver = kernel.wdf.driver.replace(0);
     if driver != 0 {
         super::device::delete_all(kernel);
-        super::context::wait_for_disposals(kernel);
-        super::file::report_kept(kernel);
         object::delete(kernel, driver);
+        super::context::wait_for_disposals(kernel);
+        super::context::report_kept(kernel);
     }
 }

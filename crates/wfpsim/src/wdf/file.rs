@@ -18,7 +18,6 @@ use crate::exports::call_driver;
 use crate::machine::Kernel;
 use crate::nt::Handle;
 use crate::nt::NtStatus;
-use crate::verifier::Violation;
 
 /// A handle of a file object.
 #[expect(clippy::upper_case_acronyms, reason = "the framework's name")]
@@ -167,26 +166,4 @@ pub(super) fn device(kernel: &Kernel, file: WDFFILEOBJECT) -> WDFDEVICE {
     object::with::<File, _>(kernel, "WdfFileObjectGetDevice", file as usize, |file| {
         file.device
     }) as WDFDEVICE
-}
-
-/// File objects whose handles were closed and which references still keep: they go with the device, and nobody gives the references
-/// back.
-pub(super) fn report_kept(kernel: &Kernel) {
-    let kept: Vec<_> = kernel
-        .wdf
-        .objects
-        .borrow()
-        .values()
-        .filter(|object| object.deleted && object.references > 0)
-        .map(|object| (object.ledger, object.references))
-        .collect();
-    for (ledger, references) in kept {
-        let summary = format!(
-            "a framework object was deleted with {references} references of the driver left; it stays for ever"
-        );
-        kernel.record(
-            Violation::contract(kernel, "D.1", [u64::from(references), 0, 0, 0], summary)
-                .about(kernel, ledger),
-        );
-    }
 }

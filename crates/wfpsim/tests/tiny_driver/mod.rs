@@ -155,6 +155,21 @@ pub fn create_device_with(
     }
 }
 
+/// A function of the framework's by its index in wdffuncenum.h, for those that no driver over `wdk-sys-portable` calls.
+pub fn framework<F: Copy>(index: usize) -> F {
+    assert_eq!(size_of::<F>(), size_of::<usize>());
+    unsafe { WdfFunctions.add(index).cast::<F>().read() }
+}
+
+/// EvtIoInCallerContext.
+pub type InCallerContext = unsafe extern "C" fn(WDFDEVICE, WDFREQUEST);
+
+/// Has the device show each request to a callback before any queue.
+pub fn show_first_to(init: *mut WDFDEVICE_INIT, callback: InCallerContext) {
+    type Set = unsafe extern "C" fn(PWDF_DRIVER_GLOBALS, *mut WDFDEVICE_INIT, InCallerContext);
+    unsafe { framework::<Set>(74)(WdfDriverGlobals, init, callback) };
+}
+
 pub fn delete(object: WDFOBJECT) {
     unsafe { call_unsafe_wdf_function_binding!(WdfObjectDelete, object) };
 }
