@@ -43,7 +43,6 @@ pub use token::TokenError;
 use crate::Config;
 use crate::machine::Faults;
 use crate::machine::Freedom;
-use crate::machine::choice::Replay;
 use run::How;
 
 /// How long something may be held before it counts as held too long, in 100 ns units: ten seconds.
@@ -225,8 +224,9 @@ pub fn explore(
         if exhaustive.is_none() {
             setup.seed = plan.setup.seed.wrapping_add(progress.schedules);
         }
-        // Reads of what is gone are seen with every guard only, so some runs have them from the beginning.
-        let light = progress.schedules % (LIGHT_RUNS + 1) != LIGHT_RUNS;
+        // Reads of what is gone are seen with every guard only, so some runs have them from the beginning; and so has each that
+        // stands for all those like it.
+        let light = exhaustive.is_none() && progress.schedules % (LIGHT_RUNS + 1) != LIGHT_RUNS;
         let how = |exhaustive: Option<Exhaustive>| match (plan.method, exhaustive) {
             (_, Some(strategy)) => How::traced(Box::new(strategy)).silent(),
             (Method::Pct { depth }, None) => {
@@ -242,11 +242,7 @@ pub fn explore(
         };
         if light && run.odd {
             progress.again += 1;
-            let again = match &run.trace {
-                Some(trace) => How::traced(Box::new(Replay::new(trace))).silent(),
-                None => how(None),
-            };
-            let guarded = run::once(subject, &setup, again);
+            let guarded = run::once(subject, &setup, how(None));
             // What only the light run shows is shown all the same: zones that were written to, for one.
             if !guarded.violations.is_empty() {
                 run.violations = guarded.violations;
