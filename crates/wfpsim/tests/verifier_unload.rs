@@ -537,6 +537,7 @@ fn replay(entry: wfpsim::driver::DriverEntry, then: fn()) -> wfpsim::replay::Sum
     runner.step(
         wfpsim::replay::Step {
             number: 1,
+            pieces: Vec::new(),
             time: Timestamp(0),
             action: wfpsim::replay::plan::Action::Receive(wfpsim::stack::Received::plain(datagram)),
         },

@@ -8,6 +8,7 @@ use wfp_sys::fwps::FWPS_FILTER3;
 use wfp_sys::fwps::FWPS_INCOMING_METADATA_VALUES0;
 use wfp_sys::fwps::FWPS_INCOMING_VALUES0;
 use wfp_sys::fwps::FWPS_PACKET_LIST_INFORMATION0;
+use wfp_sys::layers::LAYER_NAMES;
 use wfp_sys::ndis::NET_BUFFER_LIST;
 
 use super::arguments::Metadata;
@@ -383,6 +384,13 @@ fn ask_callout(
         blocks: Vec::new(),
     });
     kernel.fwp.set_in_progress(id, 1);
+    let followed = kernel.follows_list(request.list);
+    if followed {
+        kernel.tell(format!(
+            "shown to callout {id} at {}",
+            layer_name(request.layer)
+        ));
+    }
     let untouched = Untouched::look(kernel, request.list);
     thread.classify_depth.set(thread.classify_depth.get() + 1);
     let (values, metadata, filter_at, out) = (laid.values, laid.metadata, laid.filter, laid.out);
@@ -435,6 +443,9 @@ fn ask_callout(
     // SAFETY: the arguments are still laid out.
     let after = unsafe { out.read() };
     laid.take_away(kernel);
+    if followed {
+        kernel.tell(format!("callout {id} {}", answered(&after)));
+    }
     let frame = kernel.fwp.pop_frame(thread.id);
     let left = super::answer::Left {
         filter,
@@ -494,6 +505,25 @@ fn ask_callout(
             pended,
         }),
         _ => None,
+    }
+}
+
+/// A layer as the field calls it.
+fn layer_name(layer: u16) -> &'static str {
+    let name = LAYER_NAMES.get(usize::from(layer)).copied();
+    name.map_or("a layer of no name", |name| {
+        name.trim_start_matches("FWPS_LAYER_")
+    })
+}
+
+/// What a callout said, in a word.
+fn answered(out: &FWPS_CLASSIFY_OUT0) -> &'static str {
+    let absorbs = out.flags & consts::FWPS_CLASSIFY_OUT_FLAG_ABSORB != 0;
+    match out.actionType {
+        consts::FWP_ACTION_PERMIT => "permits it",
+        consts::FWP_ACTION_BLOCK if absorbs => "blocks and absorbs it",
+        consts::FWP_ACTION_BLOCK => "blocks it",
+        _ => "leaves it to others",
     }
 }
 

@@ -161,6 +161,10 @@ pub(super) fn pend(kernel: &Kernel, handle: Handle, context: *mut Handle) -> NtS
             .ledger
             .told(|| format!("pended operation {value:#x} at layer {layer}")),
     );
+    let list = kernel.fwp.with_frame(thread.id, |frame| frame.list);
+    if kernel.follows_list(list.unwrap_or(0) as *const NET_BUFFER_LIST) {
+        kernel.follow_too(ledger, "pended");
+    }
     kernel.note(ledger, "pended");
     let shares_flow = kernel.fwp.note_shared_flow(layer, flow);
     kernel.fwp.pended.borrow_mut().insert(

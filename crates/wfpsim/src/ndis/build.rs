@@ -49,6 +49,13 @@ pub(crate) struct Indication {
 pub(crate) fn build(kernel: &Kernel, indication: Indication) -> NonNull<NET_BUFFER_LIST> {
     let ledger = kernel.ledger.begin(indication.label);
     let count = indication.packets.len();
+    if indication
+        .packets
+        .iter()
+        .any(|spec| kernel.follows(spec.packet))
+    {
+        kernel.follow_too(ledger, "original");
+    }
     let mdls = indication
         .packets
         .iter()

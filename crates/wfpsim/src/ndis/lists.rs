@@ -397,6 +397,9 @@ pub(crate) fn clone_list(
             .ledger
             .told(|| format!("clone of NET_BUFFER_LIST {original:p}")),
     );
+    if kernel.follows_list(original) {
+        kernel.follow_too(ledger, "clone");
+    }
     let buffers = net_buffers(original);
     let stretches: Vec<(Vec<Stretch>, u32)> =
         buffers.iter().map(|&buffer| stretches(buffer)).collect();

@@ -4,6 +4,7 @@ use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
 
+use super::followed::Followed;
 use super::summary::Summary;
 use crate::verifier::Event;
 use crate::verifier::Violation;
@@ -54,6 +55,7 @@ pub fn summary(summary: &Summary) -> Value {
             "skipped_tunnel": stack.skipped_tunnel,
         },
         "driver": driver,
+        "followed": summary.followed_in_capture().map(Followed::json),
         "violations": summary.violations.iter().map(violation).collect::<Vec<_>>(),
         "leaks": map(&summary.leaks),
         "error": summary.input_error,
@@ -89,7 +91,7 @@ pub fn violation(violation: &Violation) -> Value {
 }
 
 /// Something that happened to an object, as data.
-fn event(event: &Event) -> Value {
+pub(super) fn event(event: &Event) -> Value {
     json!({
         "time_100ns": event.time,
         "thread": event.thread.map(|(thread, _)| thread.0),

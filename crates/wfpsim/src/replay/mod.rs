@@ -5,6 +5,7 @@
 //! account of every packet. [`summary`] is the result; [`text`] and [`json`] are how it reads.
 
 pub(crate) mod compare;
+pub mod followed;
 pub mod host;
 pub mod json;
 pub mod plan;

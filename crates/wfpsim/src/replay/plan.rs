@@ -24,6 +24,8 @@ use crate::stack::Transmitted;
 pub struct Step {
     /// The number of the captured packet that completed it, from 1.
     pub number: u64,
+    /// The numbers of the fragments that it was put together from; empty if the captured packet is whole.
+    pub pieces: Vec<u64>,
     /// When.
     pub time: Timestamp,
     /// What.
@@ -102,8 +104,9 @@ impl Planner {
     pub fn plan(&mut self, captured: &CapturedPacket) -> Vec<Step> {
         self.counts.records += 1;
         let mut steps = Vec::new();
-        let step = |action| Step {
+        let step = |pieces, action| Step {
             number: captured.number,
+            pieces,
             time: captured.time,
             action,
         };
@@ -113,17 +116,18 @@ impl Planner {
             .into_iter()
             .chain(self.outbound.expire(captured.time))
         {
-            let packets = lapsed.tags.len() as u64;
-            steps.push(step(Action::Drop {
-                packets,
-                reason: "fragment_incomplete",
-            }));
+            let action = dropped(&lapsed.tags, INCOMPLETE);
+            steps.push(step(lapsed.tags, action));
         }
-        let action = match self.packet(captured) {
-            Ok(action) => action,
-            Err((packets, reason)) => Some(Action::Drop { packets, reason }),
+        let (pieces, action) = match self.packet(captured) {
+            Ok(Some((pieces, action))) => (pieces, action),
+            Ok(None) => return steps,
+            Err((pieces, reason)) => {
+                let action = dropped(&pieces, reason);
+                (pieces, action)
+            }
         };
-        steps.extend(action.map(step));
+        steps.push(step(pieces, action));
         steps
     }
 
@@ -134,28 +138,30 @@ impl Planner {
             .drain()
             .into_iter()
             .chain(self.outbound.drain());
-        let actions = lapsed.map(|lapsed| Action::Drop {
-            packets: lapsed.tags.len() as u64,
-            reason: "fragment_incomplete",
-        });
-        actions
-            .map(|action| Step {
+        lapsed
+            .map(|lapsed| Step {
                 number: self.counts.records,
+                action: dropped(&lapsed.tags, INCOMPLETE),
+                pieces: lapsed.tags,
                 time: Timestamp(0),
-                action,
             })
             .collect()
     }
 
-    fn packet(&mut self, captured: &CapturedPacket) -> Result<Option<Action>, (u64, &'static str)> {
-        let bytes = captured.ip().map_err(|error| (1, not_ip(&error)))?;
-        let packet = IpPacket::parse(bytes).map_err(|error| (1, error.reason()))?;
+    /// What a captured packet completes, with the fragments that it was put together from.
+    fn packet(
+        &mut self,
+        captured: &CapturedPacket,
+    ) -> Result<Option<(Vec<u64>, Action)>, (Vec<u64>, &'static str)> {
+        let alone = Vec::new;
+        let bytes = captured.ip().map_err(|error| (alone(), not_ip(&error)))?;
+        let packet = IpPacket::parse(bytes).map_err(|error| (alone(), error.reason()))?;
         let way = self.host.way(packet.source(), packet.destination());
         match way {
             Way::In => self.counts.inbound += 1,
             Way::Out => self.counts.outbound += 1,
             Way::Loopback => self.counts.loopback += 1,
-            Way::Foreign => return Err((1, "not_for_host")),
+            Way::Foreign => return Err((alone(), "not_for_host")),
         }
         self.counts.fragments += u64::from(packet.is_fragment());
         let reassembler = if way == Way::In {
@@ -165,7 +171,7 @@ impl Planner {
         };
         let (whole, layout, pieces) =
             match reassembler.push(&packet, captured.number, captured.time) {
-                Outcome::NotAFragment(_) => (bytes.to_vec(), None, 1),
+                Outcome::NotAFragment(_) => (bytes.to_vec(), None, alone()),
                 Outcome::Held => return Ok(None),
                 Outcome::Duplicate(_) => {
                     self.counts.fragment_duplicates += 1;
@@ -175,32 +181,36 @@ impl Planner {
                     packet,
                     pieces,
                     layout,
-                } => (packet, Some(layout), pieces.len() as u64),
-                Outcome::Rejected { why, tags } => return Err((tags.len() as u64, why.reason())),
+                } => {
+                    let pieces = pieces.into_iter().map(|piece| piece.tag).collect();
+                    (packet, Some(layout), pieces)
+                }
+                Outcome::Rejected { why, tags } => return Err((tags, why.reason())),
             };
         if way == Way::In {
-            let reassembled = pieces > 1;
-            let (clean, security) = self.open(whole).map_err(|reason| (pieces, reason))?;
-            return Ok(Some(Action::Receive(Received {
+            let (clean, security) = match self.open(whole) {
+                Ok(opened) => opened,
+                Err(reason) => return Err((pieces, reason)),
+            };
+            let received = Received {
                 clean,
                 security,
-                reassembled,
+                reassembled: pieces.len() > 1,
                 injected_by_other: false,
-            })));
+            };
+            return Ok(Some((pieces, Action::Receive(received))));
         }
-        let (clean, recipe) = match self
-            .sadb
-            .peel(&whole)
-            .map_err(|refused| (pieces, refused.reason()))?
-        {
-            Outbound::Clear => (whole, None),
-            Outbound::Protected { clean, recipe } => (clean, Some(recipe)),
+        let (clean, recipe) = match self.sadb.peel(&whole) {
+            Ok(Outbound::Clear) => (whole, None),
+            Ok(Outbound::Protected { clean, recipe }) => (clean, Some(recipe)),
+            Err(refused) => return Err((pieces, refused.reason())),
         };
-        Ok(Some(Action::Transmit {
+        let action = Action::Transmit {
             packet: Transmitted::plain(clean, way == Way::Loopback),
             recipe,
             layout,
-        }))
+        };
+        Ok(Some((pieces, action)))
     }
 
     /// Takes IPsec off an inbound packet, as the stack does before any callout sees it.
@@ -245,6 +255,17 @@ impl Planner {
                 ))
             }
         }
+    }
+}
+
+/// Why fragments are dropped whose others never came.
+const INCOMPLETE: &str = "fragment_incomplete";
+
+/// The end of a captured packet, or of fragments, that never get as far as a callout.
+fn dropped(pieces: &[u64], reason: &'static str) -> Action {
+    Action::Drop {
+        packets: pieces.len().max(1) as u64,
+        reason,
     }
 }
 

@@ -12,6 +12,7 @@ use wfpsim_packet::fragment::Layout;
 use wfpsim_packet::fragment::refragment;
 
 use super::compare;
+use super::followed::Followed;
 use super::plan::Action;
 use super::plan::Step;
 use super::summary::Lost;
@@ -96,6 +97,8 @@ struct Expected {
     side: Side,
     clean: Vec<u8>,
     blocked: bool,
+    /// Whether somebody wants to see what happens to it.
+    followed: bool,
     recipe: Option<Recipe>,
     layout: Option<Layout>,
 }
@@ -162,12 +165,35 @@ impl Runner {
         &self.machine
     }
 
+    /// Follows a packet of the capture that is still to come: what happens to it is in the summary.
+    pub fn follow(&mut self, number: u64) {
+        self.summary.followed = Some(Followed {
+            number,
+            ..Followed::default()
+        });
+    }
+
+    /// Follows a packet that the machine has just been given.
+    fn follow_given(&self, packet: u64) {
+        let kernel = self.machine.kernel();
+        kernel.follow(packet);
+        let fate = self.machine.packet(packet).map(|account| account.fate);
+        if let Some(ended @ Fate::Dropped(_)) = fate {
+            kernel.tell(ended.to_string());
+        }
+    }
+
     /// Gives one step to the machine, and what came out since to `output`.
     pub fn step(&mut self, step: Step, output: &mut dyn FnMut(Output<'_>)) {
         if self.crashed {
             return;
         }
         self.pass_time(step.time);
+        let followed = self
+            .summary
+            .followed
+            .as_mut()
+            .is_some_and(|followed| followed.see(&step));
         match step.action {
             Action::Drop { packets, reason } => {
                 *self.summary.dropped.entry(reason).or_default() += packets
@@ -177,12 +203,16 @@ impl Runner {
                 let blocked = self.settings.block.matches(&received.clean, true);
                 let clean = received.clean.clone();
                 let packet = self.machine.receive(received);
+                if followed {
+                    self.follow_given(packet);
+                }
                 let expected = Expected {
                     number: step.number,
                     time: step.time,
                     side: Side::Inbound,
                     clean,
                     blocked,
+                    followed,
                     recipe: None,
                     layout: None,
                 };
@@ -208,6 +238,7 @@ impl Runner {
                     side,
                     clean,
                     blocked,
+                    followed,
                     recipe,
                     layout,
                 };
@@ -244,6 +275,13 @@ impl Runner {
             std::mem::take(&mut self.batch).into_iter().unzip();
         if !packets.is_empty() {
             let numbers = self.machine.transmit(packets);
+            for (&packet, _) in numbers
+                .iter()
+                .zip(&expected)
+                .filter(|(_, expected)| expected.followed)
+            {
+                self.follow_given(packet);
+            }
             self.expected.extend(numbers.into_iter().zip(expected));
         }
     }
@@ -382,6 +420,9 @@ impl Runner {
             self.collect(output);
         }
         self.settle();
+        if let Some(followed) = &mut self.summary.followed {
+            followed.happened = self.machine.kernel().journey();
+        }
         self.summary.stack = self.machine.counts();
         self.summary.violations = self.machine.violations();
         self.summary

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use super::followed::Followed;
 use super::plan::Planned;
 use super::run::Block;
 use super::run::DriverCounter;
@@ -47,6 +48,8 @@ pub struct Summary {
     pub lost: Vec<Lost>,
     /// What the driver counted, by the names of its own counters; those that are zero are left out.
     pub driver: Vec<DriverCounter>,
+    /// The packet that somebody wanted followed.
+    pub followed: Option<Followed>,
     /// What was violated.
     pub violations: Vec<Violation>,
     /// What was left behind at unload, by kind.
@@ -63,6 +66,14 @@ impl Summary {
     /// Whether nothing was violated, lost or leaked.
     pub fn is_clean(&self) -> bool {
         self.violations.is_empty() && self.lost.is_empty() && self.leaks.is_empty()
+    }
+
+    /// The packet that is followed, if the capture has so many.
+    pub fn followed_in_capture(&self) -> Option<&Followed> {
+        let records = self.planned.records;
+        self.followed
+            .as_ref()
+            .filter(|followed| followed.number <= records)
     }
 
     /// The exit status that this comes to: 2 for a violation or a lost packet, 1 for an unreadable input, 0 otherwise.

@@ -63,6 +63,9 @@ impl fmt::Display for Text<'_> {
         self.through(f)?;
         self.dropped(f)?;
         self.driver(f)?;
+        if let Some(followed) = self.summary.followed_in_capture() {
+            followed.text(f, self.width)?;
+        }
         self.wrong(f)?;
         writeln!(f)?;
         self.verdict(f)

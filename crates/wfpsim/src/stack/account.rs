@@ -1,5 +1,7 @@
 //! What became of every packet.
 
+use std::fmt;
+
 use crate::machine::Kernel;
 use crate::machine::Time;
 use crate::verifier::Violation;
@@ -32,6 +34,19 @@ pub enum Fate {
     Blocked,
     /// The stack dropped it, for this reason.
     Dropped(&'static str),
+}
+
+impl fmt::Display for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OnTheWay => write!(f, "on its way"),
+            Self::Held => write!(f, "held by a callout"),
+            Self::Delivered => write!(f, "delivered to the transport layer"),
+            Self::Sent => write!(f, "sent"),
+            Self::Blocked => write!(f, "blocked"),
+            Self::Dropped(reason) => write!(f, "dropped: {reason}"),
+        }
+    }
 }
 
 /// The account of one packet.
@@ -157,19 +172,23 @@ impl Kernel {
 
     pub(super) fn set_fate(&self, number: u64, fate: Fate) {
         self.with_packet(number, |packet| packet.fate = fate);
+        if self.follows(number) {
+            self.tell(fate.to_string());
+        }
     }
 
     /// A packet came out. Coming out twice is a violation at once; with which bytes is the caller's to compare.
     pub(super) fn arrived(&self, number: u64, side: Side, bytes: Vec<u8>) {
         let twice = self.with_packet(number, |packet| {
             packet.arrivals += 1;
-            packet.fate = if side == Side::Inbound {
-                Fate::Delivered
-            } else {
-                Fate::Sent
-            };
             packet.arrivals > 1
         });
+        let fate = if side == Side::Inbound {
+            Fate::Delivered
+        } else {
+            Fate::Sent
+        };
+        self.set_fate(number, fate);
         if twice == Some(true) {
             let what = if side == Side::Inbound {
                 "delivered to the transport layer"

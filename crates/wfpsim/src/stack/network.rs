@@ -178,7 +178,13 @@ pub(super) fn identify(kernel: &Kernel, list: *mut NET_BUFFER_LIST, side: Side) 
             number
         })
         .collect();
-    kernel.ndis.with_mut(list, |list| list.packets = packets);
+    let ledger = kernel.ndis.with_mut(list, |list| {
+        list.packets = packets;
+        list.ledger
+    });
+    if let Some(ledger) = ledger.filter(|_| kernel.follows_list(list)) {
+        kernel.follow_too(ledger, "copy");
+    }
 }
 
 /// Counts an injection, and stops the machine when a packet goes round and round.

@@ -464,13 +464,14 @@ pub(super) fn settle(kernel: &Kernel, packet: u64, list: *mut NET_BUFFER_LIST, o
     }
     if outcome.absorbed && taken {
         kernel.count(|counts| counts.held += 1);
-        kernel.with_packet(packet, |packet| {
+        let waits = kernel.with_packet(packet, |packet| {
             packet.held += 1;
-            // The worker may have been faster than the classify's return.
-            if packet.fate == Fate::OnTheWay {
-                packet.fate = Fate::Held;
-            }
+            packet.fate == Fate::OnTheWay
         });
+        // The worker may have been faster than the classify's return.
+        if waits == Some(true) {
+            kernel.set_fate(packet, Fate::Held);
+        }
     } else if kernel.with_packet(packet, |packet| packet.fate == Fate::OnTheWay) == Some(true) {
         kernel.count(|counts| counts.blocked += 1);
         kernel.set_fate(packet, Fate::Blocked);

@@ -218,6 +218,7 @@ fn authorize(kernel: &Kernel, outbound: &Outbound, list: *mut NET_BUFFER_LIST, l
                 return false;
             }
             Some((_, FlowState::Connecting, _)) => {
+                tell(kernel, outbound, "waits until its connect is authorized");
                 kernel.set_irql(irql::PASSIVE);
                 flow::wait_for_connect(kernel, key);
                 kernel.set_irql(level);
@@ -243,7 +244,16 @@ fn authorize(kernel: &Kernel, outbound: &Outbound, list: *mut NET_BUFFER_LIST, l
                 continue;
             }
             None | Some((_, FlowState::Requested, _)) => {
-                let shown = if is_tcp { std::ptr::null_mut() } else { list };
+                let shown = if is_tcp {
+                    tell(
+                        kernel,
+                        outbound,
+                        "its connect is shown to the callouts, without it",
+                    );
+                    std::ptr::null_mut()
+                } else {
+                    list
+                };
                 (shown, connect(kernel, outbound, shown))
             }
         };
@@ -263,6 +273,14 @@ fn authorize(kernel: &Kernel, outbound: &Outbound, list: *mut NET_BUFFER_LIST, l
             receive::settle(kernel, packet, list, outcome);
         }
         return false;
+    }
+}
+
+/// Something happens to all packets of a send, of which one may be followed.
+fn tell(kernel: &Kernel, outbound: &Outbound, what: &'static str) {
+    let mut packets = outbound.packets.iter();
+    if packets.any(|&packet| kernel.follows(packet)) {
+        kernel.tell(what);
     }
 }
 

@@ -201,7 +201,7 @@ const DIM: u8 = 2;
 const BOLD_RED: u8 = 31;
 
 /// A time of the machine, in seconds.
-struct Seconds(Time);
+pub(crate) struct Seconds(pub Time);
 
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::journey::Journey;
 use super::stack;
 use crate::machine::Kernel;
 use crate::machine::Thread;
@@ -59,6 +60,8 @@ pub struct Ledger {
     next: Cell<u32>,
     /// Stands for the order of all events of each object and each thread.
     order: Cell<u64>,
+    /// The packet that somebody follows.
+    pub(super) journey: Journey,
 }
 
 impl Ledger {
@@ -71,6 +74,7 @@ impl Ledger {
             dead: RefCell::default(),
             next: Cell::new(0),
             order: Cell::new(0),
+            journey: Journey::default(),
         }
     }
 
@@ -192,23 +196,28 @@ impl Kernel {
         if !self.ledger.keeps {
             return;
         }
+        let event = self.event(what);
+        self.ledger.journey.add(id, &event);
+        self.ledger.push(id, event);
+    }
+
+    /// Something that the running thread does now.
+    pub(super) fn event(&self, what: Cow<'static, str>) -> Event {
+        let thread = self.running_thread();
         let frames = if self.config.event_stacks {
             stack::capture(self).into_boxed_slice()
         } else {
             Box::default()
         };
-        self.ledger.push(
-            id,
-            Event {
-                time: self.now(),
-                irql: thread.as_ref().map_or(0, |thread| thread.irql.get()),
-                name: thread.as_ref().map(|thread| Arc::clone(&thread.name)),
-                thread: thread.map(|thread| (thread.id, thread.processor.get().unwrap_or(0))),
-                what,
-                frames,
-                stack: Vec::new(),
-            },
-        );
+        Event {
+            time: self.now(),
+            irql: thread.as_ref().map_or(0, |thread| thread.irql.get()),
+            name: thread.as_ref().map(|thread| Arc::clone(&thread.name)),
+            thread: thread.map(|thread| (thread.id, thread.processor.get().unwrap_or(0))),
+            what,
+            frames,
+            stack: Vec::new(),
+        }
     }
 
     /// What happened to an object, each event with its stack told, if it was kept.

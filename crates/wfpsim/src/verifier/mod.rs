@@ -3,6 +3,7 @@
 mod arguments;
 mod codes;
 mod display;
+mod journey;
 mod ledger;
 mod report;
 pub mod rules;
@@ -10,7 +11,9 @@ mod stack;
 
 pub use codes::code;
 pub use display::Report;
+pub(crate) use display::Seconds;
 pub use display::Style;
+pub use journey::Happening;
 pub use ledger::Event;
 pub use ledger::Ledger;
 pub use ledger::ObjectId;

@@ -61,6 +61,9 @@ pub struct Arguments {
     /// Have the driver block this remote port; with an address, only the two together.
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     block_port: Option<u16>,
+    /// Tell what happens to this packet of the capture, by its number there: each classify, reference, clone, injection.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    packet: Option<u64>,
     #[command(flatten)]
     driver: driver::Which,
     /// Print the summary as JSON.
@@ -121,9 +124,17 @@ fn tell(arguments: &Arguments, outcome: &Outcome) -> ExitCode {
     if let Some(error) = &outcome.write_error {
         eprintln!("wfpsim: {error}");
     }
+    let records = summary.planned.records;
+    let beyond = arguments.packet.filter(|&number| number > records);
+    if let Some(number) = beyond {
+        eprintln!(
+            "wfpsim: --packet {number}: as far as it was replayed, the capture has packets 1 to {records}"
+        );
+    }
     ExitCode::from(match summary.exit_status() {
         0 if outcome.write_error.is_some() => crate::UNREADABLE,
         0 if summary.interrupted.is_some() => crate::INTERRUPTED,
+        0 if beyond.is_some() => crate::USAGE,
         status => status,
     })
 }
@@ -215,6 +226,9 @@ impl Pass<'_> {
         };
         let mut planner = Planner::new(self.host.clone(), self.sadb.clone());
         let mut runner = Runner::new(settings, self.sadb.clone(), self.driver.clone());
+        if let Some(number) = arguments.packet {
+            runner.follow(number);
+        }
         let bar = bar(reader.size_hint_bytes());
         let (mut input_error, mut interrupted, mut stopped_at) = (None, None, None);
         while let Some(captured) = reader.next() {
