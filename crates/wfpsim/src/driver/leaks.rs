@@ -20,6 +20,7 @@ use crate::verifier::code;
 pub type Leaks = BTreeMap<&'static str, u64>;
 
 /// Everything found.
+#[derive(Default)]
 pub(super) struct Found {
     pool: Vec<Block>,
     /// Net buffer lists that are referenced, and clones.
@@ -317,22 +318,27 @@ pub(super) fn report(
     let callouts = found
         .callouts
         .iter()
-        .map(|&(broken, _)| (rule(broken), broken));
+        .map(|&(broken, classifies)| (rule(broken), (broken, classifies)));
+    let mut come_already = None;
     for (rule, callouts) in by_rule(callouts) {
-        let again = match callouts.first() {
-            Some(&"A-09") => {
+        let again = match callouts.first().map(|&(broken, _)| broken) {
+            Some("A-09") => {
                 "; unregistering them was answered with STATUS_DEVICE_BUSY and not tried again"
             }
-            Some(&"A-05") => "; flows still carry contexts of theirs",
+            Some("A-05") => "; flows still carry contexts of theirs",
             _ => "",
         };
         let summary = format!("{when} with {} callouts registered{again}", callouts.len());
         let violation = unloaded(kernel, rule, driver, summary);
-        if found.callouts.iter().any(|&(_, classifies)| classifies) {
-            // It has come already: the call returns into an image that is gone.
-            return Some(violation);
+        if callouts.iter().any(|&(_, classifies)| classifies) {
+            come_already = Some(violation);
+        } else {
+            kernel.record(violation);
         }
-        kernel.record(violation);
+    }
+    if come_already.is_some() {
+        // The call returns into an image that is gone.
+        return come_already;
     }
     if found.subscriptions > 0 {
         let summary = format!(
@@ -415,4 +421,24 @@ fn told(kernel: &Kernel, pool: &[&Block]) -> String {
         }
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+    use crate::Machine;
+
+    #[test]
+    fn what_stops_the_machine_is_the_rule_of_the_callout_that_classifies() {
+        let machine = Machine::new(Config::plain());
+        let found = Found {
+            callouts: vec![("A-05", false), ("A-09", true)],
+            ..Found::default()
+        };
+        let stops = report(machine.kernel(), &found, "unloaded", 0, false);
+        assert_eq!(stops.map(|violation| violation.rule), Some("A-09"));
+        let told: Vec<_> = machine.violations().iter().map(|told| told.rule).collect();
+        assert_eq!(told, ["A-05"], "the other is told besides");
+    }
 }
