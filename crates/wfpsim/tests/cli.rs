@@ -109,6 +109,18 @@ fn a_clean_capture_is_told_in_words_and_exits_with_0() {
 }
 
 #[test]
+fn a_complaint_that_nobody_reads_changes_no_exit_status() {
+    for (argument, expected) in [("no-such-file.pcap", 1), ("--no-such-option", 64)] {
+        let mut command = wfpsim(["replay", argument]);
+        let mut running = command.stderr(Stdio::piped()).spawn().expect("it starts");
+        // As `2>&1 | head -1` does when it has read enough.
+        drop(running.stderr.take());
+        let status = running.wait().expect("it ends");
+        assert_eq!(status.code(), Some(expected), "{argument}");
+    }
+}
+
+#[test]
 fn json_has_the_same_under_names_that_scripts_rely_on() {
     for entry in expectations("capture") {
         let name = string(&entry, "file");

@@ -17,6 +17,7 @@ use wfpsim::check::text::Table;
 
 use crate::driver;
 use crate::interrupt;
+use crate::terminal;
 
 /// The exit status where a scenario failed.
 const FAILED: u8 = 2;
@@ -63,7 +64,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 }
 
 fn fail(status: u8, message: &str) -> ExitCode {
-    eprintln!("wfpsim: {message}");
+    terminal::complain(message);
     ExitCode::from(status)
 }
 
@@ -134,8 +135,7 @@ fn check(arguments: &Arguments, scenarios: Vec<&'static Scenario>) -> Result<u8,
     let stop = interrupt::flag()?;
     let driver = arguments.driver.driver()?;
     let options = arguments.driver.options();
-    let table = Table::new(crate::terminal::width(), &scenarios, &options)
-        .coloured(crate::terminal::colour());
+    let table = Table::new(terminal::width(), &scenarios, &options).coloured(terminal::colour());
     let settings = Settings {
         scenarios,
         seed: arguments.seed,

@@ -25,6 +25,7 @@ use wfpsim::explore::Token;
 
 use crate::driver;
 use crate::interrupt;
+use crate::terminal;
 
 /// The exit status when something was violated.
 const VIOLATED: u8 = 2;
@@ -97,7 +98,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     let driver = match arguments.driver.driver() {
         Ok(driver) => driver,
         Err(error) => {
-            eprintln!("wfpsim: {error}");
+            terminal::complain(error);
             return ExitCode::from(1);
         }
     };
@@ -112,7 +113,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         None => explore_or_fail(arguments, &driver),
     };
     outcome.unwrap_or_else(|message| {
-        eprintln!("wfpsim: {message}");
+        terminal::complain(message);
         ExitCode::from(crate::USAGE)
     })
 }

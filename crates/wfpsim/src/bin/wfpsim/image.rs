@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use wfpsim::image::describe::describe;
 
+use crate::terminal;
+
 /// The exit status for findings that are errors.
 const ERRORS: u8 = 2;
 
@@ -26,7 +28,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     let described = match describe(&arguments.image, !arguments.no_run) {
         Ok(described) => described,
         Err(error) => {
-            eprintln!("wfpsim: {error}");
+            terminal::complain(error);
             return ExitCode::from(1);
         }
     };

@@ -1,5 +1,8 @@
 //! The command line of the simulator.
 
+// The macros that print panic where nobody reads any more.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
+
 mod check;
 mod driver;
 mod explore;

@@ -35,6 +35,7 @@ use wfpsim_packet::output::PacketWriter;
 use crate::driver;
 use crate::input::Input;
 use crate::interrupt;
+use crate::terminal;
 
 /// Captures smaller than this are through before a bar could be read: 1 MiB.
 const WORTH_A_BAR: u64 = 1 << 20;
@@ -94,7 +95,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     match replay(arguments) {
         Ok(outcome) => tell(arguments, &outcome),
         Err(failure) => {
-            eprintln!("wfpsim: {}", failure.message);
+            terminal::complain(failure.message);
             ExitCode::from(failure.status)
         }
     }
@@ -108,8 +109,8 @@ fn tell(arguments: &Arguments, outcome: &Outcome) -> ExitCode {
     } else {
         let command = command();
         let style = Style {
-            width: crate::terminal::width().or(Some(80)),
-            colour: crate::terminal::colour(),
+            width: terminal::width().or(Some(80)),
+            colour: terminal::colour(),
             command: Some(&command),
         };
         summary.styled(style).to_string()
@@ -119,17 +120,17 @@ fn tell(arguments: &Arguments, outcome: &Outcome) -> ExitCode {
     // On a terminal the summary has said it already.
     let said = !arguments.json && std::io::stdout().is_terminal();
     if let Some(error) = summary.input_error.as_ref().filter(|_| !said) {
-        eprintln!("wfpsim: {error}");
+        terminal::complain(error);
     }
     if let Some(error) = &outcome.write_error {
-        eprintln!("wfpsim: {error}");
+        terminal::complain(error);
     }
     let records = summary.planned.records;
     let beyond = arguments.packet.filter(|&number| number > records);
     if let Some(number) = beyond {
-        eprintln!(
-            "wfpsim: --packet {number}: as far as it was replayed, the capture has packets 1 to {records}"
-        );
+        terminal::complain(format_args!(
+            "--packet {number}: as far as it was replayed, the capture has packets 1 to {records}"
+        ));
     }
     ExitCode::from(match summary.exit_status() {
         0 if outcome.write_error.is_some() => crate::UNREADABLE,

@@ -8,6 +8,8 @@ use wfpsim::verifier::rules::Full;
 use wfpsim::verifier::rules::Table;
 use wfpsim::verifier::rules::json;
 
+use crate::terminal;
+
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Tell these rules in full, by their numbers: A-28, C.1. All of them as a table if absent.
@@ -25,12 +27,12 @@ pub fn run(arguments: &Arguments) -> ExitCode {
             Some(rule) => rules.push(rule),
             None => {
                 let near = Rule::near(id).join(", ");
-                eprintln!("wfpsim: there is no rule {id}; near it are {near}");
+                terminal::complain(format_args!("there is no rule {id}; near it are {near}"));
                 return ExitCode::from(crate::USAGE);
             }
         }
     }
-    let width = crate::terminal::width();
+    let width = terminal::width();
     let text = match (arguments.json, rules.is_empty()) {
         (true, true) => format!("{:#}\n", json::rules(Rule::all())),
         (true, false) => format!("{:#}\n", json::rules(rules)),

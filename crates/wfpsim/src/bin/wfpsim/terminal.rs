@@ -1,6 +1,8 @@
-//! What the standard output is, and what is fit for it.
+//! What the standard output is, what is fit for it, and what goes to the standard error.
 
+use std::fmt;
 use std::io::IsTerminal;
+use std::io::Write;
 
 /// The terminal's columns; `None` where the standard output is none.
 pub fn width() -> Option<usize> {
@@ -13,4 +15,9 @@ pub fn colour() -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
     std::io::stdout().is_terminal() && !refused && !dumb
+}
+
+/// Says what is wrong on the standard error. Where nobody reads that any more (`2>&1 | head`), the exit status has to do.
+pub fn complain(message: impl fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "wfpsim: {message}");
 }
