@@ -3,10 +3,16 @@
 //! Exit status: 0 done, 1 a step or a check failed, 2 the command line was not understood, 3 no toolchain that
 //! can build the image, or no tool that can sign the package.
 
+// Tests print as they like.
+#![cfg_attr(not(test), deny(clippy::print_stderr, clippy::print_stdout))]
+
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+#[macro_use]
+mod say;
 
 mod debugger;
 mod fuzz;
@@ -71,7 +77,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            complain!("error: {error:#}");
             ExitCode::from(
                 if error.is::<image::NoToolchain>() || error.is::<package::NoTool>() {
                     3

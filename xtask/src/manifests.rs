@@ -40,14 +40,14 @@ pub fn run(root: &Path) -> Result<()> {
         }
     }
     if differences.is_empty() {
-        println!(
+        say!(
             "{} have the version and the dependencies of the root package on Windows",
             IMAGES.join(" and ")
         );
         return Ok(());
     }
     for difference in &differences {
-        eprintln!("{difference}");
+        complain!("{difference}");
     }
     bail!("{} differences from the root package", differences.len());
 }

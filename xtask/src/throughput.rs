@@ -50,10 +50,10 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
         count(&args.capture, Some(&image))?,
         count(&empty, Some(&image))?,
     ];
-    println!("                instructions, of which to load, begin and end");
-    println!("linked {:>21} {:>20}", linked[0], linked[1]);
-    println!("image  {:>21} {:>20}", of_image[0], of_image[1]);
-    println!(
+    say!("                instructions, of which to load, begin and end");
+    say!("linked {:>21} {:>20}", linked[0], linked[1]);
+    say!("image  {:>21} {:>20}", of_image[0], of_image[1]);
+    say!(
         "throughput of the image, of the linked driver's: {:.4} with loading, {:.4} without",
         linked[0] as f64 / of_image[0] as f64,
         (linked[0] - linked[1]) as f64 / (of_image[0] - of_image[1]) as f64

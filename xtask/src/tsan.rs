@@ -41,7 +41,7 @@ pub struct Args {
 pub fn run(root: &Path, args: &Args) -> Result<()> {
     if let Some(why) = why_not()? {
         ensure!(env::var_os("CI").is_none(), "{why}");
-        println!("SKIPPED: {why}");
+        say!("SKIPPED: {why}");
         return Ok(());
     }
     let planted = test(root, args, "planted-race")?;
@@ -51,7 +51,7 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
         "ThreadSanitizer does not find a planted race: {}\n{told}",
         planted.status
     );
-    println!("a planted race is found");
+    say!("a planted race is found");
     let all = test(root, args, "")?;
     let told = self::told(&all);
     if !all.status.success() || told.contains("ThreadSanitizer") {
@@ -59,7 +59,7 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
     }
     let stories = String::from_utf8_lossy(&all.stdout).lines().count();
     ensure!(stories > 0, "nothing was run");
-    println!("no race in {stories} stories");
+    say!("no race in {stories} stories");
     Ok(())
 }
 

@@ -72,12 +72,12 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
         )?;
     }
     for problem in &problems {
-        eprintln!("problem: {problem}");
+        complain!("problem: {problem}");
     }
     if !problems.is_empty() {
         bail!("{} problem(s) with windbg/", problems.len());
     }
-    println!(
+    say!(
         "{}: all {} types that windbg/ names are there, with their fields",
         pdb.display(),
         tables.types.len() + tables.unions.len() + tables.enums.len()
@@ -109,7 +109,7 @@ fn place(path: &Path, made: &str, write: bool, problems: &mut Vec<String>) -> Re
     }
     if write {
         fs::write(path, made).with_context(|| format!("cannot write {}", path.display()))?;
-        println!("wrote {}", path.display());
+        say!("wrote {}", path.display());
     } else {
         problems.push(format!(
             "{} is not what windbg/src makes: cargo xtask debugger --write",

@@ -78,9 +78,9 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
     let mut failed = Vec::new();
     for target in &chosen {
         match fuzzer.fuzz(target, args.time)? {
-            Ok(figures) => println!("{target:<12} {figures}"),
+            Ok(figures) => say!("{target:<12} {figures}"),
             Err(failure) => {
-                println!("{target:<12} FAILED\n{failure}");
+                say!("{target:<12} FAILED\n{failure}");
                 failed.push(target.as_str());
             }
         }
@@ -108,6 +108,6 @@ fn replay(fuzzer: &Fuzzer, target: &str, file: &Path) -> Result<()> {
     let file = &std::path::absolute(file)?;
     let (status, _) = fuzzer.start(target, &[file.as_os_str()], true)?;
     ensure!(status.success(), "{} fails: {status}", file.display());
-    println!("{}: nothing is wrong", file.display());
+    say!("{}: nothing is wrong", file.display());
     Ok(())
 }

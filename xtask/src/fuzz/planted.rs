@@ -29,7 +29,7 @@ pub(super) fn check(fuzzer: &Fuzzer) -> Result<()> {
     for (target, kind) in PLANTED {
         one(fuzzer, target, kind).with_context(|| format!("the fuzzer is no good: {target}"))?;
     }
-    println!("planted failures are found: {}", PLANTED.len());
+    say!("planted failures are found: {}", PLANTED.len());
     Ok(())
 }
 

@@ -116,7 +116,7 @@ impl Fuzzer {
             "{} was not made smaller: does it fail?",
             file.display()
         );
-        println!("{}", smaller.display());
+        say!("{}", smaller.display());
         Ok(())
     }
 
@@ -138,7 +138,7 @@ impl Fuzzer {
             true,
         )?;
         ensure!(status.success(), "the corpora cannot be merged: {status}");
-        println!("{} inputs in {}", files(&merged)?.len(), merged.display());
+        say!("{} inputs in {}", files(&merged)?.len(), merged.display());
         Ok(())
     }
 

@@ -57,7 +57,7 @@ pub fn play() -> Option<ExitCode> {
         _ => return None,
     };
     Some(result.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        complain!("error: {error:#}");
         ExitCode::FAILURE
     }))
 }

@@ -64,10 +64,10 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
 /// [`NoToolchain`] if nothing here can build it; otherwise what failed.
 pub fn make(root: &Path, arch: Arch, locked: bool) -> Result<Built> {
     let toolchain = toolchain::find(arch)?;
-    println!("toolchain: {toolchain}");
+    say!("toolchain: {toolchain}");
     let built = build::build(root, &target_dir(root)?, arch, &toolchain, locked)?;
     for file in [&built.image, &built.symbols] {
-        println!("{}: {} bytes", file.display(), size(file)?);
+        say!("{}: {} bytes", file.display(), size(file)?);
     }
     Ok(built)
 }
@@ -95,20 +95,20 @@ fn report(image: &Path, arch: Arch) -> Result<()> {
     let bytes = fs::read(image).with_context(|| format!("cannot read {}", image.display()))?;
     let found = check::check(&bytes, arch)
         .with_context(|| format!("{} is not an image", image.display()))?;
-    println!("{}", found.summary);
+    say!("{}", found.summary);
     for (library, functions) in &found.imports {
-        println!(
+        say!(
             "imports from {library} ({}): {}",
             functions.len(),
             functions.join(" ")
         );
     }
     for problem in &found.problems {
-        eprintln!("problem: {problem}");
+        complain!("problem: {problem}");
     }
     match found.problems.len() {
         0 => {
-            println!("the image is as it should be");
+            say!("the image is as it should be");
             Ok(())
         }
         count => bail!("{count} problem(s) in {}", image.display()),

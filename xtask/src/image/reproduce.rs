@@ -38,7 +38,7 @@ pub fn check(root: &Path, arch: Arch, toolchain: &Toolchain, here: &Built) -> Re
                 arch.name()
             );
         }
-        println!(
+        say!(
             "{name} for {}: built at another path, it is the same byte for byte",
             arch.name()
         );

@@ -198,7 +198,7 @@ pub fn find(arch: Arch) -> Result<Toolchain> {
         match choose(&facts, arch) {
             Step::Use(toolchain) => return Ok(toolchain),
             Step::AddTarget => {
-                println!("rustup target add {}", arch.target());
+                say!("rustup target add {}", arch.target());
                 let added = Command::new("rustup")
                     .args(["target", "add", arch.target()])
                     .status();
@@ -208,7 +208,7 @@ pub fn find(arch: Arch) -> Result<Toolchain> {
                     ..observe(arch)
                 };
                 if !added {
-                    println!("rustup could not; looking for another toolchain");
+                    say!("rustup could not; looking for another toolchain");
                 }
             }
             Step::GiveUp(ways) => return Err(NoToolchain(ways).into()),

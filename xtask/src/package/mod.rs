@@ -103,7 +103,7 @@ pub fn run(root: &Path, args: &Args) -> Result<()> {
             assemble(&package, &parts, &identity)?;
             for name in FILES {
                 let length = fs::metadata(package.join(name))?.len();
-                println!("{}: {length} bytes", package.join(name).display());
+                say!("{}: {length} bytes", package.join(name).display());
             }
         }
         if args.check || args.check_only {
@@ -163,11 +163,11 @@ fn assemble(directory: &Path, parts: &Parts, identity: &Identity) -> Result<()> 
 fn report(directory: &Path, arch: Arch) -> Result<()> {
     let problems = check::check(directory, arch)?;
     for problem in &problems {
-        eprintln!("problem: {problem}");
+        complain!("problem: {problem}");
     }
     match problems.len() {
         0 => {
-            println!(
+            say!(
                 "{}: signatures, INF, catalog, symbols and version are as they should be",
                 directory.display()
             );

@@ -48,7 +48,7 @@ pub fn ready() -> Result<()> {
     let root = Command::new("id").arg("-u").output();
     if root.is_ok_and(|output| output.stdout.trim_ascii() == b"0") {
         let names = absent.join(" ");
-        println!("apt-get install {names}, which signing needs");
+        say!("apt-get install {names}, which signing needs");
         for arguments in [
             ["update", "-qq"].as_slice(),
             &["install", "-y", "-qq", "--no-install-recommends"],
