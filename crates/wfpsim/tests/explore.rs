@@ -214,8 +214,13 @@ fn what_is_only_read_after_it_was_freed_is_seen_on_the_way_through_a_failure() {
 
 #[test]
 fn every_story_of_a_scenario_is_told_with_every_call_failing() {
-    // A load that is refused ends a story and breaks nothing; a send that cannot be cloned loses its whole list and no more.
-    for (name, stories) in [("several-packets-a-list", 2), ("engine-gone", 12)] {
+    // A load that is refused ends a story and breaks nothing; a send that cannot be cloned loses its whole list and no more; what
+    // a policy forbids is not lost.
+    for (name, stories) in [
+        ("several-packets-a-list", 2),
+        ("engine-gone", 12),
+        ("blocked-address", 2),
+    ] {
         let subject = explore::subject(&tollgate().into(), name).expect("there is one");
         let setup = Setup::new(0);
         let faulted =
