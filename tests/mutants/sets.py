@@ -18,7 +18,7 @@ SLOW = [
 CHECKING = re.compile(r"crates/wfpsim/src/(driver|exports|fwp|machine|memory|ndis|nt|stack|verifier|wdf)\b")
 # Files that hold checks and nothing else.
 CHECKS = re.compile(
-    r"/(fwp/(answer|blame|fit)|ndis/(checks|guard|past)|nt/(callback|level|lock_order)|driver/leaks|verifier/(ledger|report))\.rs"
+    r"/(fwp/(answer|blame|fit|traces)|ndis/(checks|guard|past)|nt/(callback|level|lock_order)|driver/leaks|verifier/(ledger|report))\.rs"
 )
 # A function of another file is a check if it makes a violation or names the rule of one.
 RULE = re.compile(r'"([A-D][-.]\d+[a-z]?)"')

@@ -4,7 +4,7 @@ use wfp_sys::consts;
 use wfp_sys::fwps::FWPS_CLASSIFY_OUT0;
 
 use super::arbitration::Classification;
-use super::arbitration::Frame;
+use super::call::Frame;
 use super::objects::Filter;
 use super::objects::FilterAction;
 use crate::machine::Kernel;

@@ -3,26 +3,18 @@
 use std::rc::Rc;
 
 use wfp_sys::consts;
-use wfp_sys::fwps::FWPS_CLASSIFY_OUT0;
-use wfp_sys::fwps::FWPS_FILTER3;
-use wfp_sys::fwps::FWPS_INCOMING_METADATA_VALUES0;
-use wfp_sys::fwps::FWPS_INCOMING_VALUES0;
 use wfp_sys::fwps::FWPS_PACKET_LIST_INFORMATION0;
-use wfp_sys::layers::LAYER_NAMES;
 use wfp_sys::ndis::NET_BUFFER_LIST;
 
 use super::arguments::Metadata;
 use super::arguments::Value;
-use super::arguments::lay_out;
+use super::call;
 use super::objects::Condition;
 use super::objects::Filter;
 use super::objects::FilterAction;
 use super::pend::Continuation;
-use crate::exports::call_driver;
 use crate::machine::Kernel;
-use crate::machine::ThreadId;
 use crate::stack::flow;
-use crate::verifier::ObjectId;
 use crate::verifier::Violation;
 
 /// What the stack wants to know.
@@ -62,22 +54,6 @@ pub(crate) struct Outcome {
     pub pended: bool,
     /// How many callouts were asked.
     pub callouts: u32,
-}
-
-/// One classify in progress, by the thread that it runs on.
-pub(super) struct Frame {
-    pub thread: ThreadId,
-    pub list: usize,
-    pub security: FWPS_PACKET_LIST_INFORMATION0,
-    pub layer: u16,
-    /// The operation that the callout pended.
-    pub pended: Option<usize>,
-    /// Why pending failed, if it was tried and did.
-    pub pend_failed: Option<i32>,
-    /// Whether the callout referenced the packet to modify it.
-    pub modifies: bool,
-    /// Pool that the callout allocated in it.
-    pub blocks: Vec<ObjectId>,
 }
 
 /// Asks every filter at the layer, sublayer by sublayer.
@@ -180,13 +156,13 @@ fn sort(kernel: &Kernel, layer: u16) -> Groups {
 }
 
 /// What one sublayer says.
-struct Answer {
-    action: Action,
+pub(super) struct Answer {
+    pub action: Action,
     /// Whether a callout said it: only a callout can veto a hard permit.
-    by_callout: bool,
-    hard: bool,
-    absorbed: bool,
-    pended: bool,
+    pub by_callout: bool,
+    pub hard: bool,
+    pub absorbed: bool,
+    pub pended: bool,
 }
 
 fn ask_sublayer(
@@ -237,8 +213,7 @@ fn ask_sublayer(
         };
         *callouts += 1;
         check_weight(kernel, request, filter.action, weight);
-        if let Some(answer) = ask_callout(kernel, request, filter, weight, writable, so_far, asked)
-        {
+        if let Some(answer) = call::ask(kernel, request, filter, weight, writable, so_far, asked) {
             return Some(answer);
         }
     }
@@ -286,341 +261,6 @@ fn matches(condition: &Condition, values: &[Value]) -> bool {
     }
 }
 
-/// What the driver may not have changed when classifyFn returns.
-#[derive(PartialEq, Eq)]
-struct Untouched {
-    irql: u8,
-    locks: usize,
-    /// Of each buffer: chain, current MDL, current offset, data offset, data length.
-    offsets: Vec<[u64; 5]>,
-}
-
-impl Untouched {
-    fn look(kernel: &Kernel, list: *mut NET_BUFFER_LIST) -> Self {
-        let thread = kernel.running();
-        let buffers = if list.is_null() {
-            Vec::new()
-        } else {
-            crate::ndis::net_buffers(list)
-        };
-        let offsets = buffers.into_iter().map(|buffer| {
-            // SAFETY: the list is alive during its classify.
-            let buffer = unsafe { &*buffer };
-            [
-                buffer.MdlChain as u64,
-                buffer.CurrentMdl as u64,
-                u64::from(buffer.CurrentMdlOffset),
-                u64::from(buffer.DataOffset),
-                u64::from(buffer.DataLength),
-            ]
-        });
-        let locks = thread.locks.borrow().len();
-        Self {
-            irql: thread.irql.get(),
-            locks,
-            offsets: offsets.collect(),
-        }
-    }
-}
-
-/// The callout that a filter asks.
-#[derive(Clone, Copy)]
-struct Asked {
-    id: u32,
-    classify: usize,
-    /// The version that it was registered by.
-    version: u8,
-}
-
-fn ask_callout(
-    kernel: &Kernel,
-    request: &Classification<'_>,
-    filter: &Filter,
-    weight: u16,
-    writable: bool,
-    so_far: Action,
-    asked: Asked,
-) -> Option<Answer> {
-    let Asked {
-        id,
-        classify,
-        version,
-    } = asked;
-    let terminating = matches!(filter.action, FilterAction::Terminating(_));
-    let run_time = super::notify::run_time_filter(filter, weight, id);
-    let before = FWPS_CLASSIFY_OUT0 {
-        actionType: if writable {
-            consts::FWP_ACTION_CONTINUE
-        } else if so_far == Action::Block {
-            consts::FWP_ACTION_BLOCK
-        } else {
-            consts::FWP_ACTION_PERMIT
-        },
-        filterId: filter.id,
-        rights: if writable {
-            consts::FWPS_RIGHT_ACTION_WRITE
-        } else {
-            0
-        },
-        ..Default::default()
-    };
-    let laid = lay_out(
-        kernel,
-        request.layer,
-        request.values,
-        &request.metadata,
-        run_time,
-        before,
-    );
-    let thread = kernel.running();
-    kernel.fwp.frames.borrow_mut().push(Frame {
-        thread: thread.id,
-        list: request.list as usize,
-        security: request.security,
-        layer: request.layer,
-        pended: None,
-        pend_failed: None,
-        modifies: false,
-        blocks: Vec::new(),
-    });
-    kernel.fwp.set_in_progress(id, 1);
-    let followed = kernel.follows_list(request.list);
-    if followed {
-        kernel.tell(format!(
-            "shown to callout {id} at {}",
-            layer_name(request.layer)
-        ));
-    }
-    let untouched = Untouched::look(kernel, request.list);
-    thread.classify_depth.set(thread.classify_depth.get() + 1);
-    let (values, metadata, filter_at, out) = (laid.values, laid.metadata, laid.filter, laid.out);
-    let flow_context = request.flow.map_or(0, |flow| {
-        super::flow_context::of(kernel, flow, request.layer, id)
-    });
-    if version == 0 {
-        call_driver!(
-            kernel,
-            classify,
-            fn(
-                *const FWPS_INCOMING_VALUES0,
-                *const FWPS_INCOMING_METADATA_VALUES0,
-                *mut std::ffi::c_void,
-                *const FWPS_FILTER3,
-                u64,
-                *mut FWPS_CLASSIFY_OUT0,
-            ),
-            values,
-            metadata,
-            request.list.cast(),
-            filter_at,
-            flow_context,
-            out,
-        );
-    } else {
-        call_driver!(
-            kernel,
-            classify,
-            fn(
-                *const FWPS_INCOMING_VALUES0,
-                *const FWPS_INCOMING_METADATA_VALUES0,
-                *mut std::ffi::c_void,
-                *const std::ffi::c_void,
-                *const FWPS_FILTER3,
-                u64,
-                *mut FWPS_CLASSIFY_OUT0,
-            ),
-            values,
-            metadata,
-            request.list.cast(),
-            std::ptr::null(),
-            filter_at,
-            flow_context,
-            out,
-        );
-    }
-    thread.classify_depth.set(thread.classify_depth.get() - 1);
-    kernel.fwp.set_in_progress(id, -1);
-    // SAFETY: the arguments are still laid out.
-    let after = unsafe { out.read() };
-    laid.take_away(kernel);
-    if followed {
-        kernel.tell(format!("callout {id} {}", answered(&after)));
-    }
-    let frame = kernel.fwp.pop_frame(thread.id);
-    let left = super::answer::Left {
-        filter,
-        before: &before,
-        after: &after,
-        frame: &frame,
-    };
-    left.check(kernel, request);
-    check_return(kernel, request, &untouched);
-    let blocked = after.actionType == consts::FWP_ACTION_BLOCK;
-    let took = blocked && after.flags & consts::FWPS_CLASSIFY_OUT_FLAG_ABSORB != 0;
-    check_passed(kernel, request, blocked);
-    check_taken_again(kernel, request, asked.id, took);
-    if kernel.unloading().is_some() {
-        let mut strayed = kernel.fwp.strayed.borrow_mut();
-        strayed.extend(frame.blocks.iter().map(|&block| (block, "C-50")));
-        drop(strayed);
-        if let Some(pended) = frame.pended {
-            kernel.fwp.note_late(pended);
-        }
-        kernel
-            .ndis
-            .with_mut(request.list, |list| list.taken_late = true);
-    } else if let Some(pended) = frame.pended {
-        kernel.fwp.keep_blocks(pended, frame.blocks);
-    }
-    let pended = frame.pended.is_some();
-
-    let absorbed = after.flags & consts::FWPS_CLASSIFY_OUT_FLAG_ABSORB != 0;
-    let right_left = after.rights & consts::FWPS_RIGHT_ACTION_WRITE != 0;
-    match after.actionType {
-        consts::FWP_ACTION_BLOCK
-            if writable || pended || before.actionType != consts::FWP_ACTION_BLOCK =>
-        {
-            Some(Answer {
-                action: Action::Block,
-                by_callout: true,
-                hard: !right_left || writable,
-                absorbed,
-                pended,
-            })
-        }
-        consts::FWP_ACTION_PERMIT if writable => Some(Answer {
-            action: Action::Permit,
-            by_callout: true,
-            hard: !right_left,
-            absorbed: false,
-            pended: false,
-        }),
-        _ if !writable => None,
-        // a terminating callout that decides nothing blocks.
-        _ if terminating => Some(Answer {
-            action: Action::Block,
-            by_callout: true,
-            hard: true,
-            absorbed: false,
-            pended,
-        }),
-        _ => None,
-    }
-}
-
-/// A layer as the field calls it.
-fn layer_name(layer: u16) -> &'static str {
-    let name = LAYER_NAMES.get(usize::from(layer)).copied();
-    name.map_or("a layer of no name", |name| {
-        name.trim_start_matches("FWPS_LAYER_")
-    })
-}
-
-/// What a callout said, in a word.
-fn answered(out: &FWPS_CLASSIFY_OUT0) -> &'static str {
-    let absorbs = out.flags & consts::FWPS_CLASSIFY_OUT_FLAG_ABSORB != 0;
-    match out.actionType {
-        consts::FWP_ACTION_PERMIT => "permits it",
-        consts::FWP_ACTION_BLOCK if absorbs => "blocks and absorbs it",
-        consts::FWP_ACTION_BLOCK => "blocks it",
-        _ => "leaves it to others",
-    }
-}
-
-/// What of the machine and of the packet a callout leaves as it found it.
-fn check_return(kernel: &Kernel, request: &Classification<'_>, untouched: &Untouched) {
-    let fail = |rule, first: u64, summary: String| -> ! {
-        let parameters = [first, u64::from(request.layer), 0, 0];
-        let violation = Violation::contract(kernel, rule, parameters, summary);
-        let labels = ["what was left behind", "the layer", "", ""];
-        kernel.bug_check(violation.with_arguments(kernel, labels))
-    };
-    let now = Untouched::look(kernel, request.list);
-    if now.irql != untouched.irql {
-        fail(
-            "A.1",
-            u64::from(now.irql),
-            format!(
-                "classifyFn was called at IRQL {} and returned at IRQL {}",
-                untouched.irql, now.irql
-            ),
-        );
-    }
-    if now.locks != untouched.locks {
-        fail(
-            "C-03",
-            now.locks as u64,
-            "classifyFn returned with a spin lock held".to_owned(),
-        );
-    }
-    // A worker that has the packet already may be between its retreat and its advance.
-    if !request.list.is_null() {
-        crate::ndis::check_content(kernel, request.list);
-    }
-    let worker = kernel.ndis.with(request.list, |list| {
-        list.is_shifted_by_other(kernel.running().id)
-    }) == Some(true);
-    if let Some(delta) = crate::ndis::open_advance(kernel, request.list, kernel.running().id) {
-        fail(
-            "B-03",
-            request.list as u64,
-            format!(
-                "classifyFn returned with the packet advanced by {delta} bytes that no retreat matches"
-            ),
-        );
-    }
-    if now.offsets != untouched.offsets && !worker {
-        fail(
-            "A-25",
-            request.list as u64,
-            "classifyFn returned with the data offset or the MDL chain of the packet changed"
-                .to_owned(),
-        );
-    }
-}
-
-/// A packet that goes on takes with it what WFP knows of it, unless a clone was made and freed that had taken that.
-fn check_passed(kernel: &Kernel, request: &Classification<'_>, blocked: bool) {
-    if request.list.is_null() || blocked {
-        return;
-    }
-    let given_up = kernel.ndis.with_mut(request.list, |list| {
-        list.past.passed_with_clones |= list.children > 0;
-        list.past.clone_given_up.then_some(list.ledger)
-    });
-    if let Some(ledger) = given_up.flatten() {
-        let summary = "classifyFn cloned a packet, freed the clone without having injected it, and let the packet pass: what WFP knows of the packet went with the clone";
-        let parameters = [request.list as u64, u64::from(request.layer), 0, 0];
-        kernel.bug_check(
-            Violation::contract(kernel, "A-40", parameters, summary).about(kernel, ledger),
-        );
-    }
-}
-
-/// A callout that takes a packet which it took before, and which came back because a driver injected it, takes it for ever
-///
-fn check_taken_again(kernel: &Kernel, request: &Classification<'_>, id: u32, absorbed: bool) {
-    if !absorbed || request.list.is_null() {
-        return;
-    }
-    let Some((packets, injected, ledger)) = kernel.ndis.with(request.list, |list| {
-        (list.packets.clone(), list.injected_by.len(), list.ledger)
-    }) else {
-        return;
-    };
-    for packet in packets {
-        if kernel.taken_before(packet, id) && injected > 0 {
-            let summary = format!(
-                "callout {id} took packet {packet} again that had come back by injection; it does not know its own packets"
-            );
-            let parameters = [request.list as u64, packet, u64::from(id), 0];
-            kernel.bug_check(
-                Violation::contract(kernel, "A-51", parameters, summary).about(kernel, ledger),
-            );
-        }
-    }
-}
-
 /// A callout that decides about packets which IPsec protected comes after IPsec's own, so below the universal sublayer
 ///
 fn check_weight(kernel: &Kernel, request: &Classification<'_>, action: FilterAction, weight: u16) {
@@ -637,64 +277,5 @@ fn check_weight(kernel: &Kernel, request: &Classification<'_>, action: FilterAct
             0,
         ];
         kernel.bug_check(Violation::contract(kernel, "A-67", parameters, summary));
-    }
-}
-
-impl super::State {
-    /// A registered callout.
-    fn callout(&self, key: super::objects::Key) -> Option<Asked> {
-        self.callouts
-            .borrow()
-            .iter()
-            .find(|(_, callout)| callout.key == key)
-            .map(|(id, callout)| Asked {
-                id: *id,
-                classify: callout.classify,
-                version: callout.version,
-            })
-    }
-
-    fn set_in_progress(&self, id: u32, change: i32) {
-        if let Some(callout) = self.callouts.borrow_mut().get_mut(&id) {
-            callout.in_progress = callout.in_progress.saturating_add_signed(change);
-        }
-    }
-
-    /// Ends the innermost classify of a thread.
-    fn pop_frame(&self, thread: ThreadId) -> Frame {
-        let mut frames = self.frames.borrow_mut();
-        let index = frames
-            .iter()
-            .rposition(|frame| frame.thread == thread)
-            .expect("the thread is in a classify");
-        frames.remove(index)
-    }
-
-    /// Whether the running thread is in the classify of a list.
-    pub(crate) fn is_classified_here(&self, kernel: &Kernel, list: usize) -> bool {
-        let thread = kernel.running().id;
-        self.frames
-            .borrow()
-            .iter()
-            .any(|frame| frame.thread == thread && frame.list == list)
-    }
-
-    /// Notes pool that was allocated in a classify.
-    pub(crate) fn note_allocation(&self, thread: ThreadId, block: ObjectId) {
-        self.with_frame(thread, |frame| frame.blocks.push(block));
-    }
-
-    /// Looks at the innermost classify of a thread.
-    pub(super) fn with_frame<R>(
-        &self,
-        thread: ThreadId,
-        look: impl FnOnce(&mut Frame) -> R,
-    ) -> Option<R> {
-        self.frames
-            .borrow_mut()
-            .iter_mut()
-            .rev()
-            .find(|frame| frame.thread == thread)
-            .map(look)
     }
 }

@@ -5,6 +5,7 @@ mod arbitration;
 mod arguments;
 mod bfe;
 mod blame;
+mod call;
 mod callouts;
 mod completion;
 mod construct;
@@ -22,6 +23,7 @@ mod lists;
 mod notify;
 mod objects;
 mod pend;
+mod traces;
 
 use std::cell::Cell;
 use std::cell::RefCell;
@@ -82,7 +84,7 @@ pub struct State {
     injection_handle_refused: Cell<bool>,
     completion_handles: RefCell<BTreeMap<usize, pend::CompletionHandle>>,
     pended: RefCell<BTreeMap<usize, pend::Pended>>,
-    frames: RefCell<Vec<arbitration::Frame>>,
+    frames: RefCell<Vec<call::Frame>>,
     subscribers: RefCell<BTreeMap<usize, bfe::Subscriber>>,
     flow_contexts: RefCell<BTreeMap<flow_context::Place, flow_context::Carried>>,
     bfe_stopped: Cell<bool>,
