@@ -1,5 +1,6 @@
 //! The filter engine: management objects, callouts, arbitration, pending, references and injection.
 
+mod add;
 mod answer;
 mod arbitration;
 mod arguments;
@@ -11,6 +12,7 @@ mod completion;
 mod construct;
 mod delete;
 mod engine;
+mod enumerate;
 mod fit;
 pub(crate) mod flow_context;
 mod handles;
@@ -77,7 +79,7 @@ pub struct State {
     /// The filters of each layer as they are asked, until any object changes.
     sorted: RefCell<BTreeMap<u16, std::rc::Rc<arbitration::Groups>>>,
     sessions: RefCell<BTreeMap<usize, engine::Session>>,
-    enumerations: RefCell<BTreeMap<usize, engine::Enumeration>>,
+    enumerations: RefCell<BTreeMap<usize, enumerate::Enumeration>>,
     callouts: RefCell<BTreeMap<u32, callouts::Callout>>,
     injection_handles: RefCell<BTreeMap<usize, handles::InjectionHandle>>,
     /// Whether an injection handle could not be made, the last time that one was asked for.
@@ -193,14 +195,14 @@ exports! {
     FwpmTransactionBegin0(engine: Handle, flags: u32) -> NtStatus [passive unlocked] => engine::begin;
     FwpmTransactionCommit0(engine: Handle) -> NtStatus [passive unlocked] => engine::commit;
     FwpmTransactionAbort0(engine: Handle) -> NtStatus [passive unlocked] => engine::abort;
-    FwpmProviderAdd0(engine: Handle, provider: *const FWPM_PROVIDER0, security: *mut c_void) -> NtStatus [passive unlocked] => engine::add_provider;
-    FwpmSubLayerAdd0(engine: Handle, sublayer: *const FWPM_SUBLAYER0, security: *mut c_void) -> NtStatus [passive unlocked] => engine::add_sublayer;
-    FwpmSubLayerCreateEnumHandle0(engine: Handle, template: *const c_void, enumeration: *mut Handle) -> NtStatus [passive unlocked] => engine::create_enumeration;
-    FwpmSubLayerEnum0(engine: Handle, enumeration: Handle, requested: u32, entries: *mut *mut *mut FWPM_SUBLAYER0, returned: *mut u32) -> NtStatus [passive unlocked] => engine::enumerate;
-    FwpmSubLayerDestroyEnumHandle0(engine: Handle, enumeration: Handle) -> NtStatus [passive unlocked] => engine::destroy_enumeration;
-    FwpmFreeMemory0(memory: *mut *mut c_void) [passive unlocked] => engine::free_memory;
-    FwpmCalloutAdd0(engine: Handle, callout: *const FWPM_CALLOUT0, security: *mut c_void, id: *mut u32) -> NtStatus [passive unlocked] => engine::add_callout;
-    FwpmFilterAdd0(engine: Handle, filter: *const FWPM_FILTER0, security: *mut c_void, id: *mut u64) -> NtStatus [passive unlocked] => engine::add_filter;
+    FwpmProviderAdd0(engine: Handle, provider: *const FWPM_PROVIDER0, security: *mut c_void) -> NtStatus [passive unlocked] => add::add_provider;
+    FwpmSubLayerAdd0(engine: Handle, sublayer: *const FWPM_SUBLAYER0, security: *mut c_void) -> NtStatus [passive unlocked] => add::add_sublayer;
+    FwpmSubLayerCreateEnumHandle0(engine: Handle, template: *const c_void, enumeration: *mut Handle) -> NtStatus [passive unlocked] => enumerate::create_enumeration;
+    FwpmSubLayerEnum0(engine: Handle, enumeration: Handle, requested: u32, entries: *mut *mut *mut FWPM_SUBLAYER0, returned: *mut u32) -> NtStatus [passive unlocked] => enumerate::enumerate;
+    FwpmSubLayerDestroyEnumHandle0(engine: Handle, enumeration: Handle) -> NtStatus [passive unlocked] => enumerate::destroy_enumeration;
+    FwpmFreeMemory0(memory: *mut *mut c_void) [passive unlocked] => enumerate::free_memory;
+    FwpmCalloutAdd0(engine: Handle, callout: *const FWPM_CALLOUT0, security: *mut c_void, id: *mut u32) -> NtStatus [passive unlocked] => add::add_callout;
+    FwpmFilterAdd0(engine: Handle, filter: *const FWPM_FILTER0, security: *mut c_void, id: *mut u64) -> NtStatus [passive unlocked] => add::add_filter;
     FwpmProviderDeleteByKey0(engine: Handle, key: *const GUID) -> NtStatus [passive unlocked] => delete::provider;
     FwpmSubLayerDeleteByKey0(engine: Handle, key: *const GUID) -> NtStatus [passive unlocked] => delete::sublayer;
     FwpmCalloutDeleteByKey0(engine: Handle, key: *const GUID) -> NtStatus [passive unlocked] => delete::callout;

@@ -4,6 +4,8 @@
 //! and with which metadata, and keeps account of every one of them: who took it, where it came out, with which bytes.
 
 mod account;
+mod climb;
+mod come_back;
 mod established;
 pub(crate) mod flow;
 mod injected;
@@ -28,11 +30,11 @@ pub use receive::Received;
 pub use receive::Security;
 pub use send::Transmitted;
 
+pub(crate) use come_back::check_byte_order;
+pub(crate) use come_back::receive_injected;
+pub(crate) use come_back::send_injected;
 pub(crate) use layers::is_ale;
 pub(crate) use layers::is_established;
-pub(crate) use receive::receive_injected;
-pub(crate) use send::check_byte_order;
-pub(crate) use send::send_injected;
 
 use wfp_sys::consts;
 use wfp_sys::ndis::NET_BUFFER_LIST;

@@ -6,6 +6,8 @@ use wfp_sys::ndis::NET_BUFFER_LIST;
 
 use super::account::Fate;
 use super::account::Side;
+use super::climb;
+use super::come_back;
 use super::flow::Shape;
 use super::layers::Ask;
 use super::receive;
@@ -60,7 +62,7 @@ pub(super) fn ascend(
         ndis::advance(kernel, buffer, header, None);
     }
     if outcome.action == Action::Block {
-        receive::settle(kernel, packet, list, outcome);
+        climb::settle(kernel, packet, list, outcome);
         return false;
     }
     true
@@ -78,7 +80,7 @@ pub(super) fn descend(kernel: &Kernel, packets: Vec<(u64, Vec<u8>)>, from: *cons
         kernel.ndis.take_over_injections(list, from);
         let numbers: Vec<u64> = packets.iter().map(|(packet, _)| *packet).collect();
         let passed = is_permitted(kernel, &shape, &numbers, list);
-        receive::finish(kernel, list);
+        climb::finish(kernel, list);
         if !passed {
             return;
         }
@@ -146,7 +148,7 @@ fn is_permitted(
     let outcome = ask.ippacket(kernel, false);
     if outcome.action == Action::Block {
         for &packet in packets {
-            receive::settle(kernel, packet, list, outcome);
+            climb::settle(kernel, packet, list, outcome);
         }
         return false;
     }
@@ -216,7 +218,7 @@ pub(crate) fn receive_injected(
     list: *mut NET_BUFFER_LIST,
     from: [u32; 3],
 ) -> NtStatus {
-    receive::receive_injected(kernel, list, from)
+    come_back::receive_injected(kernel, list, from)
 }
 
 /// A packet that a driver injected into the send path goes down from the network layer. The status is what its completion says.

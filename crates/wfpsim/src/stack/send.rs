@@ -6,29 +6,24 @@ use wfp_sys::consts;
 use wfp_sys::ndis::NET_BUFFER_LIST;
 
 use super::account::Fate;
-use super::account::SentWith;
 use super::account::Side;
+use super::climb;
 use super::established;
 use super::flow;
 use super::flow::Role;
 use super::flow::Shape;
 use super::flow::State as FlowState;
-use super::injected;
 use super::layers::Ask;
 use super::network;
 use super::queues;
 use super::queues::Name;
 use super::receive;
 use crate::fwp::Action;
-use crate::fwp::Send;
 use crate::machine::Kernel;
 use crate::machine::irql;
 use crate::ndis;
 use crate::ndis::Indication;
 use crate::ndis::PacketSpec;
-use crate::nt::NtStatus;
-use crate::nt::status;
-use crate::verifier::ObjectId;
 use crate::verifier::Violation;
 
 /// A packet to be sent: whole, without IPsec.
@@ -159,7 +154,7 @@ fn send(kernel: &Kernel, outbound: Outbound) {
         };
         transport(kernel, &outbound, list, endpoint);
     }
-    receive::finish(kernel, list);
+    climb::finish(kernel, list);
     kernel.set_irql(irql::PASSIVE);
 }
 
@@ -270,7 +265,7 @@ fn authorize(kernel: &Kernel, outbound: &Outbound, list: *mut NET_BUFFER_LIST, l
             kernel.stack.remove_flow(&key);
         }
         for &packet in &outbound.packets {
-            receive::settle(kernel, packet, list, outcome);
+            climb::settle(kernel, packet, list, outcome);
         }
         return false;
     }
@@ -372,7 +367,7 @@ fn transport(kernel: &Kernel, outbound: &Outbound, list: *mut NET_BUFFER_LIST, e
     let outcome = ask.outbound_transport(kernel);
     if outcome.action == Action::Block {
         for &packet in &outbound.packets {
-            receive::settle(kernel, packet, list, outcome);
+            climb::settle(kernel, packet, list, outcome);
         }
         return;
     }
@@ -388,7 +383,7 @@ fn transport(kernel: &Kernel, outbound: &Outbound, list: *mut NET_BUFFER_LIST, e
 }
 
 /// The IP packet that the network layer makes of a segment; `None` if nobody keeps account of the packet any more.
-fn with_header(
+pub(super) fn with_header(
     kernel: &Kernel,
     packet: u64,
     segment: &[u8],
@@ -452,184 +447,4 @@ pub(super) fn leave(kernel: &Kernel, packet: u64, bytes: Vec<u8>, loopback: bool
     } else {
         kernel.arrived(packet, Side::Outbound, bytes);
     }
-}
-
-/// A clone that a driver injected goes down again from the transport layer. The status is what its completion says.
-pub(crate) fn send_injected(kernel: &Kernel, list: *mut NET_BUFFER_LIST, send: Send) -> NtStatus {
-    kernel.count(|counts| counts.reinjected += 1);
-    network::identify(kernel, list, Side::Outbound);
-    let Some((packets, ledger, rounds)) = kernel.ndis.with(list, |list| {
-        (list.packets.clone(), list.ledger, list.injected_by.len())
-    }) else {
-        return status::UNSUCCESSFUL;
-    };
-    if rounds > 8 {
-        let summary = format!(
-            "a packet was injected {rounds} times; a callout takes its own injected packets again"
-        );
-        kernel.bug_check(
-            Violation::contract(kernel, "A-51", [list as u64, rounds as u64, 0, 0], summary)
-                .about(kernel, ledger),
-        );
-    }
-    let buffers = ndis::net_buffers(list);
-    let Some((&first, &packet)) = buffers.first().zip(packets.first()) else {
-        return status::UNSUCCESSFUL;
-    };
-    for &packet in &packets {
-        kernel.with_packet(packet, |packet| packet.injected += 1);
-    }
-    let Some(clean) = kernel.with_packet(packet, |packet| packet.clean.clone()) else {
-        return status::UNSUCCESSFUL;
-    };
-    let Ok(shape) = Shape::of(&clean, false) else {
-        return status::UNSUCCESSFUL;
-    };
-    injected::check_raw(kernel, packet, ledger, list, &send);
-    if send.endpoint != 0 && !kernel.stack.endpoint_is_open(send.endpoint) {
-        injected::check_endpoint(kernel, packet, ledger, list, &send);
-        // the socket was closed meanwhile. Which status Windows gives is not documented.
-        for &packet in &packets {
-            kernel.set_fate(packet, Fate::Dropped("endpoint_closed"));
-        }
-        return status::INVALID_HANDLE;
-    }
-    let (remote, sent_with) = match read_parameters(kernel, ledger, &send, Some(packet)) {
-        Ok(Some((remote, sent_with))) => (Some(remote), Some(sent_with)),
-        Ok(None) => (None, None),
-        Err(status) => return status,
-    };
-    for &packet in &packets {
-        kernel.with_packet(packet, |packet| packet.sent_with.clone_from(&sent_with));
-    }
-    // A raw packet comes with its IP header; the layer is shown what follows it.
-    let header = if send.arguments.is_null() {
-        Shape::of(&ndis::copy_out(first), false).map_or(0, |shape| shape.ip_header as u32)
-    } else {
-        0
-    };
-    ndis::advance(kernel, first, header, None);
-    let mut ask = Ask::new(&shape, list);
-    ask.endpoint = send.endpoint;
-    let outcome = ask.outbound_transport(kernel);
-    ndis::retreat(kernel, ledger, first, header, 0);
-    if outcome.action == Action::Block {
-        for &packet in &packets {
-            receive::settle(kernel, packet, list, outcome);
-        }
-        return status::DATA_NOT_ACCEPTED;
-    }
-    let mut whole = Vec::new();
-    for (&packet, &buffer) in packets.iter().zip(&buffers) {
-        let bytes = ndis::copy_out(buffer);
-        injected::check_send(
-            kernel,
-            packet,
-            ledger,
-            list,
-            bytes.get(header as usize..).unwrap_or_default(),
-        );
-        let bytes = if header > 0 {
-            Some(bytes)
-        } else {
-            with_header(kernel, packet, &bytes, remote)
-        };
-        whole.extend(bytes.map(|bytes| (packet, bytes)));
-    }
-    network::descend(kernel, whole, list);
-    status::SUCCESS
-}
-
-/// Addresses come in host order and go in network order: one of the packet's own that is turned round was handed on as it
-/// came, and one that a field did not tell is no address.
-pub(crate) fn check_byte_order(kernel: &Kernel, name: &str, packet: Option<u64>, address: [u8; 4]) {
-    let clean = packet
-        .and_then(|packet| kernel.with_packet(packet, |packet| packet.clean.clone()))
-        .unwrap_or_default();
-    let Ok(ip) = wfpsim_packet::IpPacket::parse(&clean) else {
-        return;
-    };
-    let mut turned = address;
-    turned.reverse();
-    let own = [ip.source(), ip.destination()];
-    let is_own = |address: [u8; 4]| own.contains(&IpAddr::from(address));
-    let empty = crate::fwp::EMPTY as u32;
-    let (rule, why) = if is_own(address) {
-        return;
-    } else if is_own(turned) {
-        (
-            "A-21",
-            "an IPv4 address in host byte order; it takes network byte order",
-        )
-    } else if [empty, empty.swap_bytes()].contains(&u32::from_be_bytes(address)) {
-        (
-            "A-22",
-            "the value of a field that was FWP_EMPTY for an address",
-        )
-    } else {
-        return;
-    };
-    let summary = format!("{name} was given {why}: {}", IpAddr::from(address));
-    let parameters = [u64::from(u32::from_be_bytes(address)), 0, 0, 0];
-    kernel.bug_check(Violation::contract(kernel, rule, parameters, summary));
-}
-
-/// Reads what the driver keeps until completion: a freed structure faults here, as it does in
-/// tcpip!IppProcessAncillaryData.
-fn read_parameters(
-    kernel: &Kernel,
-    ledger: ObjectId,
-    send: &Send,
-    packet: Option<u64>,
-) -> Result<Option<(IpAddr, SentWith)>, NtStatus> {
-    if send.arguments.is_null() {
-        return Ok(None);
-    }
-    let check = |what, address| injected::check_argument(kernel, ledger, what, address);
-    check("FWPS_TRANSPORT_SEND_PARAMS0", send.arguments as usize);
-    // SAFETY: the driver promised to keep it; if it did not, the fault is reported.
-    let arguments = unsafe { &*send.arguments };
-    if arguments.remoteAddress.is_null() {
-        return Err(status::INVALID_PARAMETER);
-    }
-    check("the remote address", arguments.remoteAddress as usize);
-    let remote = if send.family == 2 {
-        // SAFETY: as above; the family says how long the address is.
-        IpAddr::from(unsafe { arguments.remoteAddress.cast::<[u8; 4]>().read() })
-    } else {
-        // SAFETY: as above.
-        IpAddr::from(unsafe { arguments.remoteAddress.cast::<[u8; 16]>().read() })
-    };
-    let mut control_data = Vec::new();
-    if !arguments.controlData.is_null() {
-        check("the control data", arguments.controlData as usize);
-        for offset in 0..arguments.controlDataLength as usize {
-            // SAFETY: as above.
-            let byte = unsafe {
-                arguments
-                    .controlData
-                    .cast::<u8>()
-                    .add(offset)
-                    .read_volatile()
-            };
-            control_data.push(byte);
-        }
-    }
-    if let IpAddr::V4(address) = remote {
-        check_byte_order(
-            kernel,
-            "FwpsInjectTransportSendAsync0",
-            packet,
-            address.octets(),
-        );
-    }
-    // SAFETY: the union's members are a number and a bit field of the same 32 bits.
-    let remote_scope_id = unsafe { arguments.remoteScopeId.Anonymous.Value };
-    Ok(Some((
-        remote,
-        SentWith {
-            remote_scope_id,
-            control_data,
-        },
-    )))
 }
