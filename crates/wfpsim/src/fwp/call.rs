@@ -11,6 +11,7 @@ use wfp_sys::layers::LAYER_NAMES;
 use super::arbitration::Action;
 use super::arbitration::Answer;
 use super::arbitration::Classification;
+use super::arguments::Laid;
 use super::arguments::lay_out;
 use super::objects::Filter;
 use super::objects::FilterAction;
@@ -57,29 +58,8 @@ pub(super) fn ask(
     so_far: Action,
     asked: Asked,
 ) -> Option<Answer> {
-    let Asked {
-        id,
-        classify,
-        version,
-    } = asked;
-    let terminating = matches!(filter.action, FilterAction::Terminating(_));
-    let run_time = super::notify::run_time_filter(filter, weight, id);
-    let before = FWPS_CLASSIFY_OUT0 {
-        actionType: if writable {
-            consts::FWP_ACTION_CONTINUE
-        } else if so_far == Action::Block {
-            consts::FWP_ACTION_BLOCK
-        } else {
-            consts::FWP_ACTION_PERMIT
-        },
-        filterId: filter.id,
-        rights: if writable {
-            consts::FWPS_RIGHT_ACTION_WRITE
-        } else {
-            0
-        },
-        ..Default::default()
-    };
+    let run_time = super::notify::run_time_filter(filter, weight, asked.id);
+    let before = given(filter, writable, so_far);
     let laid = lay_out(
         kernel,
         request.layer,
@@ -88,6 +68,53 @@ pub(super) fn ask(
         run_time,
         before,
     );
+    let untouched = Untouched::look(kernel, request.list);
+    let frame = call(kernel, request, &laid, asked);
+    // SAFETY: the arguments are still laid out.
+    let after = unsafe { laid.out.read() };
+    laid.take_away(kernel);
+    if kernel.follows_list(request.list) {
+        kernel.tell(format!("callout {} {}", asked.id, answered(&after)));
+    }
+    let left = super::answer::Left {
+        filter,
+        before: &before,
+        after: &after,
+        frame: &frame,
+    };
+    left.check(kernel, request);
+    traces::check_return(kernel, request, &untouched);
+    let blocked = after.actionType == consts::FWP_ACTION_BLOCK;
+    traces::check_passed(kernel, request, blocked);
+    traces::check_taken_again(kernel, request, asked.id, blocked && absorbs(&after));
+    let pended = frame.pended.is_some();
+    keep(kernel, request, frame);
+    let terminating = matches!(filter.action, FilterAction::Terminating(_));
+    decided(&before, &after, terminating, pended)
+}
+
+/// FWPS_CLASSIFY_OUT0 as a callout finds it.
+fn given(filter: &Filter, writable: bool, so_far: Action) -> FWPS_CLASSIFY_OUT0 {
+    let (action, rights) = match so_far {
+        _ if writable => (consts::FWP_ACTION_CONTINUE, consts::FWPS_RIGHT_ACTION_WRITE),
+        Action::Block => (consts::FWP_ACTION_BLOCK, 0),
+        Action::Permit => (consts::FWP_ACTION_PERMIT, 0),
+    };
+    FWPS_CLASSIFY_OUT0 {
+        actionType: action,
+        filterId: filter.id,
+        rights,
+        ..Default::default()
+    }
+}
+
+/// Calls classifyFn, in the form that the callout was registered by. What it did meanwhile is in the frame.
+fn call(kernel: &Kernel, request: &Classification<'_>, laid: &Laid, asked: Asked) -> Frame {
+    let Asked {
+        id,
+        classify,
+        version,
+    } = asked;
     let thread = kernel.running();
     kernel.fwp.frames.borrow_mut().push(Frame {
         thread: thread.id,
@@ -100,19 +127,16 @@ pub(super) fn ask(
         blocks: Vec::new(),
     });
     kernel.fwp.set_in_progress(id, 1);
-    let followed = kernel.follows_list(request.list);
-    if followed {
+    if kernel.follows_list(request.list) {
         kernel.tell(format!(
             "shown to callout {id} at {}",
             layer_name(request.layer)
         ));
     }
-    let untouched = Untouched::look(kernel, request.list);
-    thread.classify_depth.set(thread.classify_depth.get() + 1);
-    let (values, metadata, filter_at, out) = (laid.values, laid.metadata, laid.filter, laid.out);
     let flow_context = request.flow.map_or(0, |flow| {
         super::flow_context::of(kernel, flow, request.layer, id)
     });
+    thread.classify_depth.set(thread.classify_depth.get() + 1);
     if version == 0 {
         call_driver!(
             kernel,
@@ -125,12 +149,12 @@ pub(super) fn ask(
                 u64,
                 *mut FWPS_CLASSIFY_OUT0,
             ),
-            values,
-            metadata,
+            laid.values,
+            laid.metadata,
             request.list.cast(),
-            filter_at,
+            laid.filter,
             flow_context,
-            out,
+            laid.out,
         );
     } else {
         call_driver!(
@@ -145,36 +169,22 @@ pub(super) fn ask(
                 u64,
                 *mut FWPS_CLASSIFY_OUT0,
             ),
-            values,
-            metadata,
+            laid.values,
+            laid.metadata,
             request.list.cast(),
             std::ptr::null(),
-            filter_at,
+            laid.filter,
             flow_context,
-            out,
+            laid.out,
         );
     }
     thread.classify_depth.set(thread.classify_depth.get() - 1);
     kernel.fwp.set_in_progress(id, -1);
-    // SAFETY: the arguments are still laid out.
-    let after = unsafe { out.read() };
-    laid.take_away(kernel);
-    if followed {
-        kernel.tell(format!("callout {id} {}", answered(&after)));
-    }
-    let frame = kernel.fwp.pop_frame(thread.id);
-    let left = super::answer::Left {
-        filter,
-        before: &before,
-        after: &after,
-        frame: &frame,
-    };
-    left.check(kernel, request);
-    traces::check_return(kernel, request, &untouched);
-    let blocked = after.actionType == consts::FWP_ACTION_BLOCK;
-    let took = blocked && after.flags & consts::FWPS_CLASSIFY_OUT_FLAG_ABSORB != 0;
-    traces::check_passed(kernel, request, blocked);
-    traces::check_taken_again(kernel, request, asked.id, took);
+    kernel.fwp.pop_frame(thread.id)
+}
+
+/// Remembers what a call took: of an unload that goes on meanwhile it is told as too late (C-50).
+fn keep(kernel: &Kernel, request: &Classification<'_>, frame: Frame) {
     if kernel.unloading().is_some() {
         let mut strayed = kernel.fwp.strayed.borrow_mut();
         strayed.extend(frame.blocks.iter().map(|&block| (block, "C-50")));
@@ -188,9 +198,16 @@ pub(super) fn ask(
     } else if let Some(pended) = frame.pended {
         kernel.fwp.keep_blocks(pended, frame.blocks);
     }
-    let pended = frame.pended.is_some();
+}
 
-    let absorbed = after.flags & consts::FWPS_CLASSIFY_OUT_FLAG_ABSORB != 0;
+/// What a callout's answer comes to: nothing, where it had no right to give one or left it to others.
+fn decided(
+    before: &FWPS_CLASSIFY_OUT0,
+    after: &FWPS_CLASSIFY_OUT0,
+    terminating: bool,
+    pended: bool,
+) -> Option<Answer> {
+    let writable = before.rights & consts::FWPS_RIGHT_ACTION_WRITE != 0;
     let right_left = after.rights & consts::FWPS_RIGHT_ACTION_WRITE != 0;
     match after.actionType {
         consts::FWP_ACTION_BLOCK
@@ -200,7 +217,7 @@ pub(super) fn ask(
                 action: Action::Block,
                 by_callout: true,
                 hard: !right_left || writable,
-                absorbed,
+                absorbed: absorbs(after),
                 pended,
             })
         }
@@ -224,6 +241,10 @@ pub(super) fn ask(
     }
 }
 
+fn absorbs(out: &FWPS_CLASSIFY_OUT0) -> bool {
+    out.flags & consts::FWPS_CLASSIFY_OUT_FLAG_ABSORB != 0
+}
+
 /// A layer as the field calls it.
 fn layer_name(layer: u16) -> &'static str {
     let name = LAYER_NAMES.get(usize::from(layer)).copied();
@@ -234,10 +255,9 @@ fn layer_name(layer: u16) -> &'static str {
 
 /// What a callout said, in a word.
 fn answered(out: &FWPS_CLASSIFY_OUT0) -> &'static str {
-    let absorbs = out.flags & consts::FWPS_CLASSIFY_OUT_FLAG_ABSORB != 0;
     match out.actionType {
         consts::FWP_ACTION_PERMIT => "permits it",
-        consts::FWP_ACTION_BLOCK if absorbs => "blocks and absorbs it",
+        consts::FWP_ACTION_BLOCK if absorbs(out) => "blocks and absorbs it",
         consts::FWP_ACTION_BLOCK => "blocks it",
         _ => "leaves it to others",
     }
