@@ -46,6 +46,7 @@ fn plan(seed: u64, schedules: u64) -> Plan {
         schedules,
         time: None,
         all: false,
+        jobs: 1,
     }
 }
 

@@ -36,6 +36,7 @@ fn plan(method: Method, schedules: u64) -> Plan {
         schedules,
         time: None,
         all: false,
+        jobs: 1,
     }
 }
 
@@ -188,12 +189,87 @@ fn the_driver_is_clean_by_chance_and_by_priorities_and_with_an_unload_at_any_tim
     }
 }
 
+// Several host threads
+
+#[test]
+fn many_host_threads_find_first_what_one_finds_first() {
+    let found = |jobs| {
+        let story = Story::new(races::lost_wake_up);
+        let plan = Plan {
+            jobs,
+            ..plan(Method::Random, 10_000)
+        };
+        let report = explore::explore(&story, &plan, &mut |_| true);
+        let [finding] = &report.findings[..] else {
+            panic!("{report:?}");
+        };
+        assert_eq!(report.ended, Ended::Found);
+        (finding.schedule, finding.token.to_string())
+    };
+    assert_eq!(found(3), found(1));
+}
+
+#[test]
+fn each_schedule_is_tried_once_whoever_tries_it() {
+    let subject = explore::subject(&tollgate().into(), "two-packets").expect("there is one");
+    let tried = |jobs| {
+        let plan = Plan {
+            jobs,
+            ..plan(Method::Random, 200)
+        };
+        let progress = explore::explore(subject.as_ref(), &plan, &mut |_| true).progress;
+        (progress.schedules, progress.distinct, progress.violations)
+    };
+    assert_eq!(tried(4), tried(1));
+    assert_eq!(tried(4).0, 200);
+}
+
+#[test]
+fn what_is_stopped_by_hand_stops_on_every_host_thread() {
+    let subject = explore::subject(&tollgate().into(), "two-packets").expect("there is one");
+    for jobs in [1, 3] {
+        let plan = Plan {
+            jobs,
+            ..plan(Method::Random, 1_000_000)
+        };
+        let report = explore::explore(subject.as_ref(), &plan, &mut |progress| {
+            progress.schedules < 32
+        });
+        assert_eq!(report.ended, Ended::Interrupted);
+        assert!(report.progress.schedules < 1000, "{report:?}");
+    }
+}
+
+#[test]
+fn many_host_threads_tell_the_same_stories_with_the_same_calls_failing() {
+    let name = "several-packets-a-list";
+    let subject = explore::subject(&tollgate().into(), name).expect("there is one");
+    let told = |jobs| {
+        let setup = Setup::new(0);
+        let mut last = 0;
+        let faulted = explore::fail_every_call(
+            subject.as_ref(),
+            &setup,
+            Failing::Single,
+            jobs,
+            &mut |runs| {
+                last = runs.max(last);
+                true
+            },
+        );
+        assert!(faulted.complete && faulted.findings.is_empty());
+        assert!(last > faulted.runs / 2 && last <= faulted.runs, "{last}");
+        (faulted.stories, faulted.calls, faulted.runs)
+    };
+    assert_eq!(told(2), told(1));
+}
+
 #[test]
 fn the_driver_stands_every_call_failing() {
     let subject = explore::subject(&tollgate().into(), "two-packets").expect("there is one");
     let setup = Setup::new(3);
     let faulted =
-        explore::fail_every_call(subject.as_ref(), &setup, Failing::Single, &mut |_| true);
+        explore::fail_every_call(subject.as_ref(), &setup, Failing::Single, 1, &mut |_| true);
     assert!(faulted.complete && faulted.calls > 50, "{faulted:?}");
     assert!(faulted.findings.is_empty(), "{}", faulted.findings[0]);
     assert!(faulted.runs > faulted.calls / 2, "{faulted:?}");
@@ -203,7 +279,7 @@ fn the_driver_stands_every_call_failing() {
 fn what_is_only_read_after_it_was_freed_is_seen_on_the_way_through_a_failure() {
     let subject = Story::new(races::looks_back_where_memory_was_short);
     let faulted =
-        explore::fail_every_call(&subject, &Setup::new(0), Failing::Single, &mut |_| true);
+        explore::fail_every_call(&subject, &Setup::new(0), Failing::Single, 1, &mut |_| true);
     assert!(faulted.complete);
     assert_eq!((faulted.runs, faulted.calls), (3, 2), "{faulted:?}");
     assert_eq!(faulted.findings.len(), 1, "{faulted:?}");
@@ -224,7 +300,7 @@ fn every_story_of_a_scenario_is_told_with_every_call_failing() {
         let subject = explore::subject(&tollgate().into(), name).expect("there is one");
         let setup = Setup::new(0);
         let faulted =
-            explore::fail_every_call(subject.as_ref(), &setup, Failing::Single, &mut |_| true);
+            explore::fail_every_call(subject.as_ref(), &setup, Failing::Single, 1, &mut |_| true);
         assert!(faulted.complete, "{name}");
         assert_eq!(faulted.stories, stories, "{name}");
         assert!(faulted.runs > stories * 50, "{name}: {faulted:?}");

@@ -29,6 +29,19 @@ fn a_clean_driver_is_status_0_and_the_numbers_are_data() {
 }
 
 #[test]
+fn more_host_threads_try_no_more_and_no_less() {
+    let arguments = ["--scenario", "two-packets", "--schedules", "70", "--json"];
+    let output = wfpsim(&[&arguments[..], &["--jobs", "3"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(report["schedules"], 70);
+
+    let refused = wfpsim(&["--strategy", "exhaustive", "--jobs", "2"]);
+    assert_eq!(refused.status.code(), Some(64));
+    assert!(text(&refused.stderr).contains("follows from those before"));
+}
+
+#[test]
 fn the_bound_of_pct_is_told_with_what_it_is_for() {
     let output = wfpsim(&["--strategy", "pct", "--depth", "2", "--schedules", "20"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));

@@ -1,5 +1,11 @@
 //! Every call that can fail, failing.
 
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+
 use super::Finding;
 use super::Setup;
 use super::Subject;
@@ -34,54 +40,142 @@ pub struct Faulted {
 }
 
 /// Runs each story of the subject with the k-th call that can fail failing, for every k: first each alone, then, for
-/// [`Failing::Pairs`], with each later one as well. A story is over when a run of it has no k-th call any more. `tell` hears of each
-/// run; false from it ends it.
+/// [`Failing::Pairs`], with each later one as well. A story is over when a run of it has no k-th call any more. Several stories are
+/// told at a time, each on a host thread of its own, where `jobs` is more than one. `tell` hears how many runs there were; false from it
+/// ends it.
 pub fn fail_every_call(
     subject: &dyn Subject,
     setup: &Setup,
     failing: Failing,
+    jobs: usize,
     tell: &mut dyn FnMut(u64) -> bool,
 ) -> Faulted {
-    let mut search = Search {
-        subject,
-        failing,
-        symptoms: Vec::new(),
-        faulted: Faulted::default(),
-        tell,
-    };
-    for seed in subject.stories(setup.seed) {
-        let setup = Setup {
-            seed,
-            ..setup.clone()
-        };
-        if !search.tell_story(&setup) {
-            return search.faulted;
-        }
-        search.faulted.stories += 1;
+    let stories = subject.stories(setup.seed);
+    let seeds = stories.iter().copied().zip(0..);
+    if jobs < 2 {
+        return merged(
+            vec![Search::new(subject, failing, tell).tell_stories(setup, seeds)],
+            stories.len(),
+        );
     }
-    search.faulted.complete = true;
-    search.faulted
+    let seeds = Mutex::new(seeds);
+    let next = || seeds.lock().ok()?.next();
+    let (stops, runs) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (sender, receiver) = mpsc::sync_channel(WAITING);
+    let told = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..jobs)
+            .map(|_| {
+                let (sender, stops, runs) = (sender.clone(), &stops, &runs);
+                scope.spawn(move || {
+                    let mut told = 0;
+                    let mut tell = |own| {
+                        let more = own - std::mem::replace(&mut told, own);
+                        let count = runs.fetch_add(more, Ordering::Relaxed) + more;
+                        // The receiver stays until every sender is gone.
+                        let _ = sender.send(count);
+                        !stops.load(Ordering::Relaxed)
+                    };
+                    Search::new(subject, failing, &mut tell)
+                        .tell_stories(setup, std::iter::from_fn(next))
+                })
+            })
+            .collect();
+        drop(sender);
+        for count in receiver {
+            if !tell(count) {
+                stops.store(true, Ordering::Relaxed);
+            }
+        }
+        let joined = threads.into_iter().map(|thread| {
+            thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        joined.collect()
+    });
+    merged(told, stories.len())
 }
 
-/// What is found so far, and how to go on.
+/// How many runs of other host threads may wait to be told.
+const WAITING: usize = 64;
+
+/// What was found, with the number of its story.
+type Found = Vec<(u64, Symptom, Finding)>;
+
+/// What several searches came to, as if it had been one: of each symptom, what the first story showed.
+fn merged(searches: Vec<(Faulted, Found)>, stories: usize) -> Faulted {
+    let mut whole = Faulted::default();
+    let mut found = Found::new();
+    for (faulted, of) in searches {
+        whole.stories += faulted.stories;
+        whole.calls = whole.calls.max(faulted.calls);
+        whole.runs += faulted.runs;
+        found.extend(of);
+    }
+    whole.complete = whole.stories == stories as u64;
+    found.sort_by_key(|(story, ..)| *story);
+    let mut told = Vec::new();
+    for (_, symptom, finding) in found {
+        if !told.contains(&symptom) {
+            told.push(symptom);
+            whole.findings.push(finding);
+        }
+    }
+    whole
+}
+
+/// What one host thread has found so far, and how to go on.
 struct Search<'a> {
     subject: &'a dyn Subject,
     failing: Failing,
-    symptoms: Vec<Symptom>,
+    found: Found,
     faulted: Faulted,
     tell: &'a mut dyn FnMut(u64) -> bool,
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
+    fn new(
+        subject: &'a dyn Subject,
+        failing: Failing,
+        tell: &'a mut dyn FnMut(u64) -> bool,
+    ) -> Self {
+        Self {
+            subject,
+            failing,
+            found: Vec::new(),
+            faulted: Faulted::default(),
+            tell,
+        }
+    }
+
+    /// Tells stories, by seed and number, until there are no more or it is stopped.
+    fn tell_stories(
+        mut self,
+        setup: &Setup,
+        mut stories: impl Iterator<Item = (u64, u64)>,
+    ) -> (Faulted, Found) {
+        while let Some((seed, story)) = stories.next() {
+            let setup = Setup {
+                seed,
+                ..setup.clone()
+            };
+            if !self.tell_story(&setup, story) {
+                break;
+            }
+            self.faulted.stories += 1;
+        }
+        (self.faulted, self.found)
+    }
+
     /// Tells one story with every call failing in turn. False if it was stopped.
-    fn tell_story(&mut self, setup: &Setup) -> bool {
+    fn tell_story(&mut self, setup: &Setup, story: u64) -> bool {
         for first in 1.. {
-            if self.attempt(setup, first, None) < first {
+            if self.attempt(setup, story, first, None) < first {
                 return true;
             }
             if self.failing == Failing::Pairs {
                 for second in first + 1.. {
-                    if self.attempt(setup, first, Some(second)) < second {
+                    if self.attempt(setup, story, first, Some(second)) < second {
                         break;
                     }
                     if !(self.tell)(self.faulted.runs) {
@@ -97,7 +191,7 @@ impl Search<'_> {
     }
 
     /// One run. How many calls there were to fail.
-    fn attempt(&mut self, setup: &Setup, first: u64, second: Option<u64>) -> u64 {
+    fn attempt(&mut self, setup: &Setup, story: u64, first: u64, second: Option<u64>) -> u64 {
         let mut setup = setup.clone();
         setup.faults = Faults {
             fail_call: Some(first),
@@ -111,12 +205,11 @@ impl Search<'_> {
         faulted.runs += 1;
         faulted.calls = faulted.calls.max(run.fallible);
         if let Some(symptom) = Symptom::of(&run.violations)
-            && !self.symptoms.contains(&symptom)
+            && !self.found.iter().any(|(_, known, _)| *known == symptom)
         {
-            self.symptoms.push(symptom);
             let trace = findings::trace_of(self.subject, &setup, How::noted());
             let finding = findings::find(self.subject, &setup, &trace, symptom, faulted.runs);
-            faulted.findings.push(finding);
+            self.found.push((story, symptom, finding));
         }
         run.fallible
     }

@@ -3,8 +3,9 @@
 use crate::Config;
 use crate::Machine;
 
-/// A story that a machine can be put through again and again, each time under another schedule.
-pub trait Subject {
+/// A story that a machine can be put through again and again, each time under another schedule; on several host
+/// threads at a time, each with machines of its own.
+pub trait Subject: Sync {
     /// Its name, which a token carries.
     fn name(&self) -> String;
 

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ptr::null_mut;
 use std::rc::Rc;
+use std::sync::Mutex;
 
 use wdk_sys_portable::ntddk::*;
 use wdk_sys_portable::*;
@@ -21,19 +22,19 @@ type Log = Rc<RefCell<Vec<(u8, u8)>>>;
 /// A story as a subject, which remembers every result it came to.
 pub struct Story {
     story: fn(&Machine, &Log),
-    results: RefCell<BTreeSet<Vec<(u8, u8)>>>,
+    results: Mutex<BTreeSet<Vec<(u8, u8)>>>,
 }
 
 impl Story {
     pub fn new(story: fn(&Machine, &Log)) -> Self {
         Self {
             story,
-            results: RefCell::default(),
+            results: Mutex::default(),
         }
     }
 
     pub fn results(&self) -> BTreeSet<Vec<(u8, u8)>> {
-        self.results.borrow().clone()
+        self.results.lock().expect("no story panics").clone()
     }
 }
 
@@ -53,7 +54,8 @@ impl Subject for Story {
             let mut told = log.borrow().clone();
             // In which order different locks were taken is nobody's to see.
             told.sort_by_key(|&(lock, _)| lock);
-            self.results.borrow_mut().insert(told);
+            let mut results = self.results.lock().expect("no story panics");
+            results.insert(told);
         }
     }
 }

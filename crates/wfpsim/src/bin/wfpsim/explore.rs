@@ -84,8 +84,11 @@ pub struct Arguments {
     /// Do not stop at the first violation; look for others.
     #[arg(long)]
     all: bool,
+    /// Run on so many processors of this computer at a time.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: u16,
     /// Show the run of a token again.
-    #[arg(long, value_name = "TOKEN", conflicts_with_all = ["scenario", "faults", "schedules", "time", "seed"])]
+    #[arg(long, value_name = "TOKEN", conflicts_with_all = ["scenario", "faults", "schedules", "time", "seed", "jobs"])]
     replay: Option<String>,
     #[command(flatten)]
     driver: driver::Which,
@@ -164,6 +167,9 @@ fn explore_or_fail(arguments: &Arguments, driver: &Driver) -> Result<ExitCode, S
         Strategy::Pct => Method::Pct {
             depth: arguments.depth,
         },
+        Strategy::Exhaustive if arguments.jobs > 1 => {
+            return Err("--jobs means nothing with --strategy exhaustive, each of whose schedules follows from those before it".to_owned());
+        }
         Strategy::Exhaustive => {
             // What the environment may do besides would multiply the schedules by millions, and a thread that has no processor is
             // not ready for a reason that no choice decides.
@@ -178,6 +184,7 @@ fn explore_or_fail(arguments: &Arguments, driver: &Driver) -> Result<ExitCode, S
         schedules: arguments.schedules,
         time: arguments.time.map(Duration::from_secs),
         all: arguments.all,
+        jobs: usize::from(arguments.jobs),
     };
     let bar = bar(plan.schedules);
     let report = explore::explore(subject.as_ref(), &plan, &mut |progress| {
@@ -256,7 +263,8 @@ fn faults(
     let bar = bar(0);
     let begun = Instant::now();
     let most = arguments.time.map(Duration::from_secs);
-    let faulted = explore::fail_every_call(subject, setup, failing, &mut |runs| {
+    let jobs = usize::from(arguments.jobs);
+    let faulted = explore::fail_every_call(subject, setup, failing, jobs, &mut |runs| {
         bar.set_position(runs);
         !stop.load(Ordering::Relaxed) && most.is_none_or(|most| begun.elapsed() < most)
     });
