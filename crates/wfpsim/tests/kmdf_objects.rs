@@ -59,6 +59,10 @@ fn dereference() {
 }
 
 unsafe extern "C" fn destroyed(_object: WDFOBJECT) {
+    // The driver object is there until the last of its objects is destroyed.
+    type Get = unsafe extern "C" fn(PWDF_DRIVER_GLOBALS, WDFDRIVER) -> PDRIVER_OBJECT;
+    let driver = unsafe { framework::<Get>(118)(WdfDriverGlobals, DRIVER.get()) };
+    assert!(!driver.is_null());
     log(format!("destroyed at {}", unsafe { KeGetCurrentIrql() }));
 }
 

@@ -25,7 +25,6 @@ const FORWARD: usize = 281;
 thread_local! {
     // A machine runs on one host thread, and each test has its own.
     static LOG: RefCell<Vec<&'static str>> = const { RefCell::new(Vec::new()) };
-    static DEVICE: Cell<WDFDEVICE> = const { Cell::new(null_mut()) };
     static QUEUE: Cell<WDFQUEUE> = const { Cell::new(null_mut()) };
     /// The request that came last, seen before any queue or handed out by one.
     static SEEN: Cell<WDFREQUEST> = const { Cell::new(null_mut()) };
@@ -62,7 +61,6 @@ unsafe extern "system" fn entry(object: *mut DRIVER_OBJECT, path: PCUNICODE_STRI
     let made = create_driver(object, path, driver_config(Some(nothing_to_undo)))
         .and_then(|driver| create_device_with(driver, |init| show_first_to(init, passes_on)))
         .and_then(|device| {
-            DEVICE.set(device);
             QUEUE.set(create_queue(device, DISPATCH.get(), keeps)?);
             finish(device);
             Ok(())

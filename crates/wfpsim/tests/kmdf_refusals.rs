@@ -14,6 +14,7 @@ use std::ptr::null_mut;
 use tiny_driver::*;
 use wdk_sys_portable::*;
 use wfpsim::Machine;
+use wfpsim::driver::Parameters;
 use wfpsim::machine::irql;
 
 /// STATUS_WDF_PARENT_ASSIGNMENT_NOT_ALLOWED of wdfstatus.h.
@@ -176,6 +177,21 @@ fn device() -> WDFOBJECT {
     device.cast()
 }
 
+fn key() -> WDFOBJECT {
+    let mut key = null_mut();
+    let opened = unsafe {
+        call_unsafe_wdf_function_binding!(
+            WdfDriverOpenParametersRegistryKey,
+            DRIVER.get(),
+            KEY_READ,
+            null_mut(),
+            &mut key
+        )
+    };
+    assert_eq!(opened, STATUS_SUCCESS);
+    key.cast()
+}
+
 /// Calls one of the two functions that count an object's references.
 fn change_references(object: WDFOBJECT, index: usize) {
     type Change = unsafe extern "C" fn(PWDF_DRIVER_GLOBALS, WDFOBJECT, *mut c_void, i32, *const i8);
@@ -185,31 +201,78 @@ fn change_references(object: WDFOBJECT, index: usize) {
 
 #[test]
 fn references_that_are_left_when_the_driver_goes_are_told() {
-    for make in [timer, device] {
-        for deletes in [true, false] {
-            let machine = gone_after(make, move |object| {
-                change_references(object, REFERENCE);
-                change_references(object, REFERENCE);
-                if deletes {
-                    delete(object);
-                }
-            });
-            let violation = only_violation(&machine);
-            assert_eq!(violation.rule, "D.1");
-            assert!(violation.summary.contains("2 references"), "{violation}");
+    // A key that is not closed is told as that besides (D-02).
+    let made: [(fn() -> WDFOBJECT, bool); 5] = [
+        (timer, true),
+        (timer, false),
+        (device, true),
+        (device, false),
+        (key, true),
+    ];
+    for (make, deletes) in made {
+        let end = move |object, last| {
+            change_references(object, REFERENCE);
+            change_references(object, last);
+            if deletes {
+                delete(object);
+            }
+        };
+        let machine = gone_after(make, move |object| end(object, REFERENCE));
+        let violation = only_violation(&machine);
+        assert_eq!(violation.rule, "D.1");
+        assert!(violation.summary.contains("2 references"), "{violation}");
 
-            let machine = gone_after(make, move |object| {
-                change_references(object, REFERENCE);
-                change_references(object, DEREFERENCE);
-                if deletes {
-                    delete(object);
-                }
-            });
-            assert!(
-                machine.violations().is_empty(),
-                "{:?}",
-                machine.violations()
-            );
-        }
+        let machine = gone_after(make, move |object| end(object, DEREFERENCE));
+        assert!(
+            machine.violations().is_empty(),
+            "{:?}",
+            machine.violations()
+        );
+    }
+}
+
+#[test]
+fn what_one_driver_left_is_not_told_of_the_next() {
+    let machine = gone_after(timer, |timer| change_references(timer, REFERENCE));
+    assert_eq!(machine.violations().len(), 1);
+    let linked = wfpsim::driver::Linked { entry };
+    assert_eq!(machine.load_driver(linked, &Parameters::default()), Ok(()));
+    machine.unload_driver();
+    assert_eq!(machine.violations().len(), 1);
+}
+
+/// Completes a request and keeps a reference to it.
+unsafe extern "C" fn keeps(_: WDFQUEUE, request: WDFREQUEST, _: usize, _: usize, _: u32) {
+    change_references(request.cast(), REFERENCE);
+    complete(request, STATUS_SUCCESS, 0);
+}
+
+unsafe extern "C" fn keeps_at_once(_device: WDFDEVICE, request: WDFREQUEST) {
+    unsafe { keeps(null_mut(), request, 0, 0, 0) };
+}
+
+unsafe extern "system" fn keeping(object: *mut DRIVER_OBJECT, path: PCUNICODE_STRING) -> NTSTATUS {
+    status(answering(object, path, keeps))
+}
+
+unsafe extern "system" fn keeping_at_once(
+    object: *mut DRIVER_OBJECT,
+    path: PCUNICODE_STRING,
+) -> NTSTATUS {
+    let made = create_driver(object, path, driver_config(Some(nothing_to_undo)))
+        .and_then(|driver| create_device_with(driver, |init| show_first_to(init, keeps_at_once)))
+        .map(finish);
+    status(made)
+}
+
+#[test]
+fn a_request_that_a_reference_keeps_is_answered_and_holds_nobody_up() {
+    for entry in [keeping as wfpsim::driver::DriverEntry, keeping_at_once] {
+        let machine = loaded(entry);
+        assert_eq!(machine.ioctl(IOCTL, &[], 0).0, STATUS_SUCCESS);
+        machine.unload_driver();
+        let violation = only_violation(&machine);
+        assert_eq!(violation.rule, "D.1", "{violation}");
+        assert!(violation.summary.contains("1 references"), "{violation}");
     }
 }

@@ -250,6 +250,22 @@ fn two_equal_advances_in_a_classify_are_taken_back_by_two_retreats() {
 }
 
 #[test]
+fn nothing_moves_by_no_bytes_and_nothing_is_to_be_undone() {
+    let machine = machine(FWPM_LAYER_OUTBOUND_TRANSPORT_V4, |asked| {
+        advance(asked.list, 0);
+        asked.hold();
+    });
+    send_datagrams(&machine, 1);
+    worker(&machine, || {
+        retreat(held(), 0);
+        advance(held(), 0);
+        retreat(held(), 0);
+        dereference();
+    });
+    clean(&machine);
+}
+
+#[test]
 fn an_advance_may_go_to_the_end_of_the_data_and_not_beyond() {
     const QUESTION: u32 = UDP_HEADER + b"question".len() as u32;
     let to_the_end = machine(FWPM_LAYER_OUTBOUND_TRANSPORT_V4, |asked| {

@@ -331,7 +331,10 @@ pub(super) fn report(
         let summary = format!("{when} with {} callouts registered{again}", callouts.len());
         let violation = unloaded(kernel, rule, driver, summary);
         if callouts.iter().any(|&(_, classifies)| classifies) {
-            come_already = Some(violation);
+            // One of them stops the machine; the others are told before.
+            if let Some(other) = come_already.replace(violation) {
+                kernel.record(other);
+            }
         } else {
             kernel.record(violation);
         }
@@ -431,14 +434,16 @@ mod tests {
 
     #[test]
     fn what_stops_the_machine_is_the_rule_of_the_callout_that_classifies() {
-        let machine = Machine::new(Config::plain());
-        let found = Found {
-            callouts: vec![("A-05", false), ("A-09", true)],
-            ..Found::default()
-        };
-        let stops = report(machine.kernel(), &found, "unloaded", 0, false);
-        assert_eq!(stops.map(|violation| violation.rule), Some("A-09"));
-        let told: Vec<_> = machine.violations().iter().map(|told| told.rule).collect();
-        assert_eq!(told, ["A-05"], "the other is told besides");
+        for first_classifies in [false, true] {
+            let machine = Machine::new(Config::plain());
+            let found = Found {
+                callouts: vec![("A-05", first_classifies), ("A-09", true)],
+                ..Found::default()
+            };
+            let stops = report(machine.kernel(), &found, "unloaded", 0, false);
+            assert_eq!(stops.map(|violation| violation.rule), Some("A-09"));
+            let told: Vec<_> = machine.violations().iter().map(|told| told.rule).collect();
+            assert_eq!(told, ["A-05"], "the other is told besides");
+        }
     }
 }

@@ -152,9 +152,9 @@ impl<'a> Search<'a> {
     fn tell_stories(
         mut self,
         setup: &Setup,
-        mut stories: impl Iterator<Item = (u64, u64)>,
+        stories: impl Iterator<Item = (u64, u64)>,
     ) -> (Faulted, Found) {
-        while let Some((seed, story)) = stories.next() {
+        for (seed, story) in stories {
             let setup = Setup {
                 seed,
                 ..setup.clone()

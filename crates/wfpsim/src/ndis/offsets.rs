@@ -63,7 +63,7 @@ pub(crate) fn retreat(
 }
 
 /// Moves the data start towards the end, and takes away the MDL that the matching retreat put in front. Where a driver has written
-/// numbers of its own into the buffer, what comes of them may be any; who uses the buffer next looks at its shape (B-11).
+/// numbers of its own into the buffer, what comes of them may be any; a driver's next retreat, clone or injection is told of it (B-11).
 pub(crate) fn advance(
     kernel: &Kernel,
     buffer: *mut NET_BUFFER,
@@ -157,6 +157,9 @@ pub(super) fn driver_retreat(
     if fails {
         return status::INSUFFICIENT_RESOURCES;
     }
+    if delta == 0 {
+        return status::SUCCESS;
+    }
     let added = retreat(kernel, ledger, buffer, delta, backfill);
     if undoes_advance(kernel, list, buffer, delta) {
         kernel.note(
@@ -240,6 +243,9 @@ pub(super) fn driver_advance(
         "B-03",
     );
     check_free_mdl(kernel, list, free_mdl);
+    if delta == 0 {
+        return;
+    }
     let (ledger, shift) = {
         let mut lists = kernel.ndis.lists.borrow_mut();
         let Some(record) = lists.get_mut(&list) else {

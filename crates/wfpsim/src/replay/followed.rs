@@ -17,7 +17,7 @@ use crate::verifier::Seconds;
 /// What a packet of the capture came to.
 #[derive(Clone, Debug, Default)]
 pub enum End {
-    /// No step of the replay was about it. In a capture that is long enough it is the copy of a fragment.
+    /// No step of the replay was about it: it is the copy of a fragment, or the machine stopped before.
     #[default]
     Unseen,
     /// It never got as far as a callout, for this reason.
@@ -40,6 +40,8 @@ pub struct Followed {
     pub pieces: Vec<u64>,
     /// What it came to.
     pub end: End,
+    /// The machine stopped before the capture's end.
+    pub cut_short: bool,
     /// What the machine did with it.
     pub happened: Vec<Happening>,
 }
@@ -79,6 +81,8 @@ impl Followed {
         let happened = self.happened.iter().map(|happening| {
             let mut told = event(&happening.event);
             told["of"] = json!(&*happening.of);
+            // These are not kept for a packet.
+            told.as_object_mut().map(|told| told.remove("stack"));
             told
         });
         let (what, from, dropped) = match &self.end {
@@ -100,6 +104,7 @@ impl Followed {
     pub(super) fn text(&self, f: &mut fmt::Formatter<'_>, width: usize) -> fmt::Result {
         let title = format!("\npacket {}: ", self.number);
         let told = match &self.end {
+            End::Unseen if self.cut_short => "the replay did not come to it".to_owned(),
             End::Unseen => "the copy of a fragment that came before".to_owned(),
             End::Dropped(reason) => {
                 format!(

@@ -149,11 +149,8 @@ impl Planner {
     }
 
     /// What a captured packet completes, with the fragments that it was put together from.
-    fn packet(
-        &mut self,
-        captured: &CapturedPacket,
-    ) -> Result<Option<(Vec<u64>, Action)>, (Vec<u64>, &'static str)> {
-        let alone = Vec::new;
+    fn packet(&mut self, captured: &CapturedPacket) -> Result<Option<(Pieces, Action)>, Dropped> {
+        let alone = Pieces::new;
         let bytes = captured.ip().map_err(|error| (alone(), not_ip(&error)))?;
         let packet = IpPacket::parse(bytes).map_err(|error| (alone(), error.reason()))?;
         let way = self.host.way(packet.source(), packet.destination());
@@ -182,7 +179,9 @@ impl Planner {
                     pieces,
                     layout,
                 } => {
-                    let pieces = pieces.into_iter().map(|piece| piece.tag).collect();
+                    let pieces: Pieces = pieces.into_iter().map(|piece| piece.tag).collect();
+                    // One alone is whole (RFC 6946).
+                    let pieces = if pieces.len() > 1 { pieces } else { alone() };
                     (packet, Some(layout), pieces)
                 }
                 Outcome::Rejected { why, tags } => return Err((tags, why.reason())),
@@ -195,7 +194,7 @@ impl Planner {
             let received = Received {
                 clean,
                 security,
-                reassembled: pieces.len() > 1,
+                reassembled: !pieces.is_empty(),
                 injected_by_other: false,
             };
             return Ok(Some((pieces, Action::Receive(received))));
@@ -257,6 +256,12 @@ impl Planner {
         }
     }
 }
+
+/// The fragments that a packet was put together from, by their numbers; none if it is whole.
+type Pieces = Vec<u64>;
+
+/// What never gets as far as a callout, and why.
+type Dropped = (Pieces, &'static str);
 
 /// Why fragments are dropped whose others never came.
 const INCOMPLETE: &str = "fragment_incomplete";

@@ -422,6 +422,7 @@ impl Runner {
         self.settle();
         if let Some(followed) = &mut self.summary.followed {
             followed.happened = self.machine.kernel().journey();
+            followed.cut_short = self.crashed;
         }
         self.summary.stack = self.machine.counts();
         self.summary.violations = self.machine.violations();

@@ -190,12 +190,7 @@ impl Kernel {
         };
         self.set_fate(number, fate);
         if twice == Some(true) {
-            let what = if side == Side::Inbound {
-                "delivered to the transport layer"
-            } else {
-                "sent"
-            };
-            let summary = format!("packet {number} was {what} a second time");
+            let summary = format!("packet {number} was {fate} a second time");
             self.bug_check(Violation::new(
                 self,
                 code::WFPSIM_PACKET_VIOLATION,

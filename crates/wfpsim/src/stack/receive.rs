@@ -1,4 +1,4 @@
-//! The receive path: from the network layer up to the transport layer.
+//! What arrives: IPsec off, laid out in memory, and shown to the layers (`climb.rs`).
 
 use wfp_sys::consts;
 use wfp_sys::fwps::FWPS_PACKET_LIST_INBOUND_IPSEC_INFORMATION0;

@@ -213,7 +213,7 @@ fn authorize(kernel: &Kernel, outbound: &Outbound, list: *mut NET_BUFFER_LIST, l
                 return false;
             }
             Some((_, FlowState::Connecting, _)) => {
-                tell(kernel, outbound, "waits until its connect is authorized");
+                tell_followed(kernel, outbound, "waits until its connect is authorized");
                 kernel.set_irql(irql::PASSIVE);
                 flow::wait_for_connect(kernel, key);
                 kernel.set_irql(level);
@@ -240,7 +240,7 @@ fn authorize(kernel: &Kernel, outbound: &Outbound, list: *mut NET_BUFFER_LIST, l
             }
             None | Some((_, FlowState::Requested, _)) => {
                 let shown = if is_tcp {
-                    tell(
+                    tell_followed(
                         kernel,
                         outbound,
                         "its connect is shown to the callouts, without it",
@@ -272,7 +272,7 @@ fn authorize(kernel: &Kernel, outbound: &Outbound, list: *mut NET_BUFFER_LIST, l
 }
 
 /// Something happens to all packets of a send, of which one may be followed.
-fn tell(kernel: &Kernel, outbound: &Outbound, what: &'static str) {
+fn tell_followed(kernel: &Kernel, outbound: &Outbound, what: &'static str) {
     let mut packets = outbound.packets.iter();
     if packets.any(|&packet| kernel.follows(packet)) {
         kernel.tell(what);

@@ -19,7 +19,7 @@ const PACKET: &str = "packet";
 /// Something that happened to the packet, or to something of its.
 #[derive(Clone, Debug)]
 pub struct Happening {
-    /// To what: "packet", "original", "clone 1", "pended".
+    /// To what: "packet", "original", "clone", "copy" (a list that the driver made), "pended"; a second one is "clone 2".
     pub of: Arc<str>,
     /// What, when, and on which thread.
     pub event: Event,

@@ -262,16 +262,21 @@ mod tests {
     }
 
     #[test]
-    fn what_happened_is_told_by_each_letter_of_its_first_words() {
-        let orders: BTreeSet<u64> = (b'a'..=b'z')
-            .map(|letter| {
-                let ledger = Ledger::new(false);
-                let object = ledger.begin("");
-                ledger.mix(object, None, char::from(letter).encode_utf8(&mut [0; 4]));
-                ledger.order()
-            })
-            .collect();
-        assert_eq!(orders.len(), 26);
+    fn what_happened_is_told_by_each_of_its_first_ten_letters() {
+        let order_of = |what: &str| {
+            let ledger = Ledger::new(false);
+            let object = ledger.begin("");
+            ledger.mix(object, None, what);
+            ledger.order()
+        };
+        let words = "it is held by 0x1000";
+        for place in 0..words.len() {
+            let mut other = words.to_owned();
+            other.replace_range(place..=place, "Z");
+            let told_apart = order_of(&other) != order_of(words);
+            // Addresses stand behind, and tell nothing.
+            assert_eq!(told_apart, place < 10, "{other}");
+        }
     }
 
     #[test]

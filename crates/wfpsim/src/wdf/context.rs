@@ -279,15 +279,15 @@ pub(super) fn wait_for_disposals(kernel: &Kernel) {
     );
 }
 
-/// Objects that references keep although the driver object is gone, and every other with it: nobody gives these references back.
+/// Objects that references keep although the driver object is gone, and every other with it: nobody gives these references back. They
+/// are no other driver's, so they leave the table.
 pub(super) fn report_kept(kernel: &Kernel) {
     let kept: Vec<_> = kernel
         .wdf
         .objects
-        .borrow()
-        .values()
-        .filter(|object| object.references > 0)
-        .map(|object| (object.ledger, object.references))
+        .borrow_mut()
+        .extract_if(.., |_, object| object.references > 0)
+        .map(|(_, object)| (object.ledger, object.references))
         .collect();
     for (ledger, references) in kept {
         let summary = format!(

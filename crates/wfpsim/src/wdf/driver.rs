@@ -142,6 +142,8 @@ pub(crate) fn forget(kernel: &Kernel) {
     let driver = kernel.wdf.driver.replace(0);
     if driver != 0 {
         super::device::delete_all(kernel);
+        // What is destroyed later may ask for the driver object until then, as in the framework (FxDriver::Dispose).
+        super::context::wait_for_disposals(kernel);
         object::delete(kernel, driver);
         super::context::wait_for_disposals(kernel);
         super::context::report_kept(kernel);

@@ -140,9 +140,9 @@ pub(super) fn close(kernel: &Kernel, file: usize) {
     }
     manual::cancel_of_file(kernel, file);
     let completed = move |kernel: &Kernel| {
-        let objects = kernel.wdf.objects.borrow();
-        !objects.values().any(
-            |object| matches!(&object.kind, Kind::Request(Request { file: of, .. }) if *of == file),
+        !object::exists(
+            kernel,
+            |kind| matches!(kind, Kind::Request(Request { file: of, .. }) if *of == file),
         )
     };
     kernel.block(

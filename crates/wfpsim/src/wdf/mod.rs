@@ -264,6 +264,7 @@ pub(crate) fn left_open(kernel: &Kernel) -> Vec<ObjectId> {
     let objects = kernel.wdf.objects.borrow();
     objects
         .values()
+        .filter(|object| !object.deleted)
         .filter(|object| match &object.kind {
             object::Kind::RegistryKey(_) => true,
             object::Kind::Device(device) => !device.is_finished(),

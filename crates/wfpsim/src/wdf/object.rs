@@ -393,6 +393,14 @@ pub(super) fn delete_as(kernel: &Kernel, handle: usize, note: &'static str) {
     }
 }
 
+/// Whether there is an object of some kind. One that only references keep is gone as far as the framework is concerned.
+pub(super) fn exists(kernel: &Kernel, test: impl Fn(&Kind) -> bool) -> bool {
+    let objects = kernel.wdf.objects.borrow();
+    objects
+        .values()
+        .any(|object| !object.deleted && test(&object.kind))
+}
+
 /// The children of an object.
 fn children(kernel: &Kernel, handle: usize) -> Vec<usize> {
     let objects = kernel.wdf.objects.borrow();

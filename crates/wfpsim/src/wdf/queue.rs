@@ -250,8 +250,10 @@ pub(super) fn drain(kernel: &Kernel, handle: usize) {
     object::find::<Queue, _>(kernel, handle, |queue| queue.closing = true);
     super::manual::cancel_waiting(kernel, handle, |_| true);
     let empty = move |kernel: &Kernel| {
-        let objects = kernel.wdf.objects.borrow();
-        !objects.values().any(|object| matches!(&object.kind, Kind::Request(Request { queue, owner: Owner::Driver, .. }) if *queue == handle))
+        !object::exists(
+            kernel,
+            |kind| matches!(kind, Kind::Request(Request { queue, owner: Owner::Driver, .. }) if *queue == handle),
+        )
     };
     kernel.block(
         "the driver to complete the requests of a queue that is being deleted".to_owned(),

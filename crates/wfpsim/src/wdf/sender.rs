@@ -128,8 +128,10 @@ fn show_in_context(kernel: &Kernel, device: usize, callback: usize, handle: usiz
         handle as WDFREQUEST
     );
     super::after_callback(kernel, "EvtIoInCallerContext", irql);
+    let answered = move |kernel: &Kernel| kernel.wdf.completed.borrow().contains_key(&handle);
     let decided = move |kernel: &Kernel| {
-        object::find::<Request, _>(kernel, handle, |request| request.enqueued).unwrap_or(true)
+        let passed_on = object::find::<Request, _>(kernel, handle, |request| request.enqueued);
+        answered(kernel) || passed_on.unwrap_or(true)
     };
     kernel.block_under(
         "D-06",
@@ -137,7 +139,10 @@ fn show_in_context(kernel: &Kernel, device: usize, callback: usize, handle: usiz
         None,
         decided,
     );
-    object::find::<Request, _>(kernel, handle, |request| request.owner = Owner::Framework).is_some()
+    // A reference of the driver's may keep a request that was completed.
+    !answered(kernel)
+        && object::find::<Request, _>(kernel, handle, |request| request.owner = Owner::Framework)
+            .is_some()
 }
 
 /// Gives a request to a queue: to its callback when there is room, or to whoever asks where the driver asks itself.

@@ -38,7 +38,8 @@ pub(super) const RULES: &[Rule] = &[
             by: &["B-03", "O-7-late", "O-9", "E-7"],
         },
         meaning: "After an advance without its retreat the packet starts behind its headers or its data; after a retreat without its \
-                  advance, before. Memory that a retreat has allocated is freed by the matching advance only.",
+                  advance, before. Memory that a retreat has allocated is freed by the matching advance only. An advance beyond the data leaves a \
+                  length of four gigabytes.",
         read: &[
             "NdisAdvanceNetBufferDataStart",
             "NdisRetreatNetBufferDataStart",

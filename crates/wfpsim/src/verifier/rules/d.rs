@@ -14,7 +14,7 @@ pub(super) const RULES: &[Rule] = &[
         windows: Windows::Framework("bug check 0x10D WDF_VIOLATION"),
         check: Check::Tested { by: shown::D_1 },
         meaning: "The framework looks at every handle. One that was deleted, or is of another kind, is a pointer into memory that is \
-                  something else.",
+                  something else. A reference that is never given back keeps its object for ever.",
         read: &["bug check 0x10D", "wdf: Using KMDF Verifier"],
     },
     Rule {
