@@ -103,7 +103,7 @@ class Run:
                 file[test] += 1
                 return f"{failed} by {test.name}"
         for binary in {test.binary: None for test in tests[ONE_BY_ONE:]}:
-            failed = binary.fails(binary.skips, 60 + 20 * sum(test.seconds for test in binary.tests), **variables)
+            failed = binary.fails(binary.skips, 60 + 4 * sum(test.seconds for test in binary.tests), **variables)
             if failed:
                 return f"{failed} by {os.path.basename(binary.executable)}"
         return f"missed by {len(tests)} tests" if tests else "missed: no test gets there"

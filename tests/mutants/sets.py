@@ -66,7 +66,7 @@ def built(packages, tests):
 DRIVER = ["cases", "captures", "osr_275267", "ownership", "safe_requests", "kmdf", "kmdf_requests"]
 VERIFIER = [
     *["mistakes", "awkward_moments", "debugging", "explore", "kmdf", "kmdf_objects", "kmdf_owners", "kmdf_refusals", "kmdf_requests"],
-    *["lifecycle", "ownership", "report", "special_pool", "windivert", "verifier_answers", "verifier_asked", "verifier_dpcs"],
+    *["left_behind", "lifecycle", "ownership", "report", "special_pool", "windivert", "verifier_answers", "verifier_asked", "verifier_dpcs"],
     *["verifier_edges", "verifier_endless", "verifier_events", "verifier_flows", "verifier_headers", "verifier_history"],
     *["verifier_injection", "verifier_kernel", "verifier_lists", "verifier_mdls", "verifier_network", "verifier_packets"],
     *["verifier_rounds", "verifier_unload"],
