@@ -147,6 +147,28 @@ fn a_clone_that_was_injected_was_not_given_up() {
 }
 
 #[test]
+fn a_packet_that_no_classify_shows_is_told_as_far_as_a_list_goes() {
+    const SIZE: usize = size_of::<NET_BUFFER_LIST>();
+    fn reads<const AT: usize>(asked: &Classify) {
+        // A connect of TCP shows no packet.
+        assert!(asked.list.is_null());
+        unsafe { asked.list.cast::<u8>().wrapping_add(AT).read_volatile() };
+    }
+    let read_at: [(fn(&Classify), &str); 3] = [
+        (reads::<0>, "A-20"),
+        (reads::<{ SIZE - 1 }>, "A-20"),
+        (reads::<SIZE>, "C-63"),
+    ];
+    for (reads, rule) in read_at {
+        let machine = machine(FWPM_LAYER_ALE_AUTH_CONNECT_V4, reads);
+        send_syn(&machine);
+        let violations = machine.violations();
+        assert_eq!(violations.len(), 1, "{violations:#?}");
+        assert_eq!(violations[0].rule, rule, "{}", violations[0]);
+    }
+}
+
+#[test]
 fn a_callout_that_two_filters_name_may_take_a_packet_at_both() {
     let machine = machine(INBOUND, |asked| {
         if asked.ale_required() {
