@@ -41,6 +41,7 @@ thread_local! {
     static STARTING: Cell<Step> = const { Cell::new(nothing) };
     static ASKED: Cell<Step> = const { Cell::new(nothing) };
     static DEVICE: Cell<Option<DeviceObject>> = const { Cell::new(None) };
+    static WOKEN: Cell<Option<Wake>> = const { Cell::new(None) };
 }
 
 /// The driver: its steps, and a request that it may keep for a while.
@@ -288,6 +289,24 @@ fn has_a_thread(passive: &mut Passive, _load: Option<&Load<'_>>) -> Result<()> {
     })?;
     thread.join(passive);
     Ok(())
+}
+
+/// The same, with a thread that is waiting when it is told to end.
+fn has_a_waiting_thread(passive: &mut Passive, _load: Option<&Load<'_>>) -> Result<()> {
+    let signal = Shared::try_new(Signal::new()?)?;
+    let thread = SystemThread::spawn(passive, signal, |passive, signal| {
+        WOKEN.set(Some(signal.wait(passive, None)));
+    })?;
+    sleep(passive, Duration::from_millis(10));
+    assert_eq!(WOKEN.get(), None, "it waits");
+    thread.join(passive);
+    Ok(())
+}
+
+#[test]
+fn a_thread_that_is_stopped_while_it_waits_is_told_so_by_that_wait() {
+    comes_and_goes(nothing, has_a_waiting_thread);
+    assert_eq!(WOKEN.get(), Some(Wake::Stopped));
 }
 
 #[test]
