@@ -8,9 +8,15 @@
 mod races;
 
 use std::collections::BTreeSet;
+use std::sync::Condvar;
+use std::sync::Mutex;
+use std::time::Duration;
 
 use races::Story;
 use races::Told;
+use wdk_sys_portable::POOL_FLAG_NON_PAGED;
+use wdk_sys_portable::ntddk::ExAllocatePool2;
+use wdk_sys_portable::ntddk::ExFreePoolWithTag;
 use wfpsim::Machine;
 use wfpsim::driver::tollgate;
 use wfpsim::explore;
@@ -24,6 +30,7 @@ use wfpsim::explore::Subject;
 use wfpsim::explore::Token;
 use wfpsim::machine::choice::Numbers;
 use wfpsim::machine::choice::Replay;
+use wfpsim::machine::irql::PASSIVE;
 
 fn plan(method: Method, schedules: u64) -> Plan {
     let exhaustive = matches!(method, Method::Exhaustive | Method::Brute);
@@ -207,6 +214,76 @@ fn many_host_threads_find_first_what_one_finds_first() {
         (finding.schedule, finding.token.to_string())
     };
     assert_eq!(found(3), found(1));
+}
+
+/// A subject whose every run does the same wrong, and whose first is through only when another was.
+#[derive(Default)]
+struct Late {
+    through: Mutex<BTreeSet<u64>>,
+    changed: Condvar,
+}
+
+/// The seed of its first run.
+const FIRST: u64 = 1;
+
+impl Subject for Late {
+    fn name(&self) -> String {
+        "late".to_owned()
+    }
+
+    fn config(&self, seed: u64) -> wfpsim::Config {
+        wfpsim::Config::new(seed)
+    }
+
+    fn stories(&self, first: u64) -> Vec<u64> {
+        vec![first, first + 1, first + 2]
+    }
+
+    fn run(&self, machine: &Machine) {
+        machine.call("worker", PASSIVE, |_| unsafe {
+            // No block of pool, and with a call that can fail before it.
+            let block = ExAllocatePool2(POOL_FLAG_NON_PAGED, 64, 1);
+            ExFreePoolWithTag(block.wrapping_byte_add(8), 1);
+        });
+        let seed = machine.kernel().config.seed;
+        let mut through = self.through.lock().expect("nobody panics");
+        through.insert(seed);
+        self.changed.notify_all();
+        if seed == FIRST {
+            let (_through, timeout) = self
+                .changed
+                .wait_timeout_while(through, Duration::from_secs(20), |through| {
+                    through.len() < 2
+                })
+                .expect("nobody panics");
+            assert!(!timeout.timed_out(), "nobody else runs at the same time");
+        }
+    }
+}
+
+#[test]
+fn the_first_schedule_is_told_though_a_later_one_was_faster() {
+    let plan = Plan {
+        jobs: 2,
+        ..plan(Method::Random, 1000)
+    };
+    let report = explore::explore(&Late::default(), &plan, &mut |_| true);
+    let [finding] = &report.findings[..] else {
+        panic!("{report:?}");
+    };
+    assert_eq!((finding.schedule, finding.token.setup.seed), (1, FIRST));
+}
+
+#[test]
+fn the_first_story_is_told_though_a_later_one_was_faster() {
+    let setup = Setup::new(FIRST);
+    let faulted =
+        explore::fail_every_call(&Late::default(), &setup, Failing::Single, 2, &mut |_| true);
+    assert!(faulted.complete && faulted.stories == 3, "{faulted:?}");
+    let [finding] = &faulted.findings[..] else {
+        panic!("{faulted:?}");
+    };
+    assert_eq!((finding.schedule, finding.token.setup.seed), (1, FIRST));
 }
 
 #[test]

@@ -13,6 +13,7 @@ use super::Symptom;
 use super::findings;
 use super::run;
 use super::run::How;
+use super::search::StopsOnPanic;
 use crate::machine::Faults;
 
 /// How many failures a run has.
@@ -67,13 +68,13 @@ pub fn fail_every_call(
             .map(|_| {
                 let (sender, stops, runs) = (sender.clone(), &stops, &runs);
                 scope.spawn(move || {
+                    let _stops = StopsOnPanic(stops);
                     let mut told = 0;
                     let mut tell = |own| {
                         let more = own - std::mem::replace(&mut told, own);
                         let count = runs.fetch_add(more, Ordering::Relaxed) + more;
-                        // The receiver stays until every sender is gone.
-                        let _ = sender.send(count);
-                        !stops.load(Ordering::Relaxed)
+                        // Nobody listens any more where the receiving thread panicked.
+                        sender.send(count).is_ok() && !stops.load(Ordering::Relaxed)
                     };
                     Search::new(subject, failing, &mut tell)
                         .tell_stories(setup, std::iter::from_fn(next))
@@ -130,6 +131,8 @@ struct Search<'a> {
     failing: Failing,
     found: Found,
     faulted: Faulted,
+    /// Runs of stories before this one.
+    runs_before: u64,
     tell: &'a mut dyn FnMut(u64) -> bool,
 }
 
@@ -144,6 +147,7 @@ impl<'a> Search<'a> {
             failing,
             found: Vec::new(),
             faulted: Faulted::default(),
+            runs_before: 0,
             tell,
         }
     }
@@ -169,6 +173,7 @@ impl<'a> Search<'a> {
 
     /// Tells one story with every call failing in turn. False if it was stopped.
     fn tell_story(&mut self, setup: &Setup, story: u64) -> bool {
+        self.runs_before = self.faulted.runs;
         for first in 1.. {
             if self.attempt(setup, story, first, None) < first {
                 return true;
@@ -208,7 +213,8 @@ impl<'a> Search<'a> {
             && !self.found.iter().any(|(_, known, _)| *known == symptom)
         {
             let trace = findings::trace_of(self.subject, &setup, How::noted());
-            let finding = findings::find(self.subject, &setup, &trace, symptom, faulted.runs);
+            let number = faulted.runs - self.runs_before;
+            let finding = findings::find(self.subject, &setup, &trace, symptom, number);
             self.found.push((story, symptom, finding));
         }
         run.fallible

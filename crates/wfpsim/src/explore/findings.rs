@@ -20,7 +20,7 @@ use crate::verifier::Violation;
 pub struct Finding {
     /// What was violated, the first first.
     pub violations: Vec<Violation>,
-    /// Which schedule showed it first, counted from 1.
+    /// Which schedule showed it first, counted from 1; where calls fail, which run of its story.
     pub schedule: u64,
     /// Choices made otherwise than usual: when it was found, and what is left of them.
     pub choices: (usize, usize),

@@ -117,6 +117,17 @@ impl Sum {
     }
 }
 
+/// Has the other host threads stop, too, when one panics.
+pub(super) struct StopsOnPanic<'a>(pub &'a AtomicBool);
+
+impl Drop for StopsOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 /// An exploration under way.
 pub(super) struct Search<'a> {
     subject: &'a dyn Subject,
@@ -190,8 +201,7 @@ impl<'a> Search<'a> {
         if self.stops.load(Ordering::Relaxed) {
             return None;
         }
-        let index = self.next.fetch_add(1, Ordering::Relaxed);
-        if index >= self.plan.schedules {
+        if self.next.load(Ordering::Relaxed) >= self.plan.schedules {
             return None;
         }
         let time = self.plan.time;
@@ -199,7 +209,9 @@ impl<'a> Search<'a> {
             self.time_is_up.store(true, Ordering::Relaxed);
             return None;
         }
-        Some(index)
+        // Last: whoever has a number tries it.
+        let index = self.next.fetch_add(1, Ordering::Relaxed);
+        (index < self.plan.schedules).then_some(index)
     }
 
     /// Tries one schedule after the other on this host thread.
@@ -218,8 +230,13 @@ impl<'a> Search<'a> {
                 .map(|_| {
                     let sender = sender.clone();
                     scope.spawn(move || {
-                        // The receiver stays until every sender is gone.
-                        self.try_each(&mut |tried| drop(sender.send(tried)));
+                        let _stops = StopsOnPanic(&self.stops);
+                        self.try_each(&mut |tried| {
+                            // Nobody listens any more where the receiving thread panicked.
+                            if sender.send(tried).is_err() {
+                                self.stops.store(true, Ordering::Relaxed);
+                            }
+                        });
                         busy()
                     })
                 })
@@ -321,6 +338,10 @@ impl<'a> Search<'a> {
             _ => None,
         };
         sum.found.sort_by_key(|(_, first)| first.index);
+        if !self.plan.all {
+            // What other threads were at when the first was found is not asked for.
+            sum.found.truncate(1);
+        }
         let found = sum.found.into_iter();
         Report {
             progress: sum.progress,

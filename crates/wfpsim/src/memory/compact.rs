@@ -30,8 +30,19 @@ const GONE: u8 = 0xDD;
 static ALL_GONE: [u8; 4096] = [GONE; 4096];
 
 thread_local! {
-    /// A region that nobody uses.
-    static SPARE: Cell<Option<NonNull<u8>>> = const { Cell::new(None) };
+    static SPARE: Spare = const { Spare(Cell::new(None)) };
+}
+
+/// A region between two machines. It goes with its host thread.
+struct Spare(Cell<Option<NonNull<u8>>>);
+
+impl Drop for Spare {
+    fn drop(&mut self) {
+        if let Some(base) = self.0.take() {
+            // SAFETY: the region was mapped by `reserve` with this length, and the machine that used it is gone.
+            unsafe { region::release(base, REGION) };
+        }
+    }
 }
 
 /// The blocks of one machine.
@@ -46,7 +57,7 @@ pub(super) struct Compact {
 impl Compact {
     pub fn new() -> Self {
         Self {
-            base: SPARE.take().unwrap_or_else(reserve),
+            base: SPARE.with(|spare| spare.0.take()).unwrap_or_else(reserve),
             next: Cell::new(0),
             blocks: RefCell::default(),
             live: Cell::new(0),
@@ -155,13 +166,13 @@ fn reserve() -> NonNull<u8> {
 
 impl Drop for Compact {
     fn drop(&mut self) {
-        let kept = SPARE.try_with(|spare| match spare.take() {
+        let kept = SPARE.try_with(|spare| match spare.0.take() {
             None => {
-                spare.set(Some(self.base));
+                spare.0.set(Some(self.base));
                 true
             }
             other => {
-                spare.set(other);
+                spare.0.set(other);
                 false
             }
         });

@@ -393,12 +393,13 @@ pub(super) fn delete_as(kernel: &Kernel, handle: usize, note: &'static str) {
     }
 }
 
-/// Whether there is an object of some kind. One that only references keep is gone as far as the framework is concerned.
+/// Whether there is an object of some kind. One that only references keep is gone as far as the framework is concerned; one whose last
+/// callback still runs is not.
 pub(super) fn exists(kernel: &Kernel, test: impl Fn(&Kind) -> bool) -> bool {
     let objects = kernel.wdf.objects.borrow();
     objects
         .values()
-        .any(|object| !object.deleted && test(&object.kind))
+        .any(|object| !(object.deleted && object.references > 0) && test(&object.kind))
 }
 
 /// The children of an object.

@@ -85,7 +85,7 @@ pub struct Arguments {
     #[arg(long)]
     all: bool,
     /// Run on so many processors of this computer at a time.
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: u16,
     /// Show the run of a token again.
     #[arg(long, value_name = "TOKEN", conflicts_with_all = ["scenario", "faults", "schedules", "time", "seed", "jobs"])]
