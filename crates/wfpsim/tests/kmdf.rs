@@ -189,25 +189,6 @@ fn a_function_that_the_simulator_does_not_have_is_named_by_its_index() {
     );
 }
 
-/// A queue that hands out one request at a time hands out the second only when the first is completed.
-fn open_parameters() -> Result<WDFKEY, NTSTATUS> {
-    let mut key = null_mut();
-    let opened = unsafe {
-        call_unsafe_wdf_function_binding!(
-            WdfDriverOpenParametersRegistryKey,
-            DRIVER.get(),
-            KEY_READ,
-            null_mut(),
-            &mut key
-        )
-    };
-    if NT_SUCCESS(opened) {
-        Ok(key)
-    } else {
-        Err(opened)
-    }
-}
-
 fn query_ulong(key: WDFKEY, name: &str) -> (NTSTATUS, u32) {
     let (name, mut value) = (Wide::new(name), 0);
     let status = unsafe {
@@ -246,7 +227,7 @@ fn registry_values_are_read_with_their_types_and_lengths() {
     ) -> NTSTATUS {
         DRIVER
             .set(create_driver(object, path, driver_config(Some(nothing_to_undo))).expect("made"));
-        let key = open_parameters().expect("the key is there");
+        let key = open_parameters(DRIVER.get()).expect("the key is there");
         assert_eq!(
             query_ulong(key, "port"),
             (STATUS_SUCCESS, 443),
@@ -297,7 +278,9 @@ fn a_service_without_parameters_has_no_key() {
     ) -> NTSTATUS {
         DRIVER
             .set(create_driver(object, path, driver_config(Some(nothing_to_undo))).expect("made"));
-        open_parameters().err().unwrap_or(STATUS_SUCCESS)
+        open_parameters(DRIVER.get())
+            .err()
+            .unwrap_or(STATUS_SUCCESS)
     }
     let (_, loaded) = load_on(wfpsim::Config::plain(), entry, &Parameters::missing());
     assert_eq!(

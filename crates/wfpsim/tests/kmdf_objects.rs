@@ -42,19 +42,12 @@ fn clean(machine: &Machine) {
 
 // References
 
-/// WdfObjectReferenceActual or WdfObjectDereferenceActual, for the story's object.
-fn change_references(index: usize) {
-    type Change = unsafe extern "C" fn(PWDF_DRIVER_GLOBALS, WDFOBJECT, *mut c_void, i32, *const i8);
-    let (object, function) = (OBJECT.get(), framework::<Change>(index));
-    unsafe { function(WdfDriverGlobals, object, null_mut(), 0, std::ptr::null()) };
-}
-
 fn reference() {
-    change_references(205);
+    change_references(OBJECT.get(), REFERENCE);
 }
 
 fn dereference() {
-    change_references(206);
+    change_references(OBJECT.get(), DEREFERENCE);
     log("dereferenced");
 }
 

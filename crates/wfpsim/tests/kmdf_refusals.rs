@@ -20,10 +20,6 @@ use wfpsim::machine::irql;
 /// STATUS_WDF_PARENT_ASSIGNMENT_NOT_ALLOWED of wdfstatus.h.
 const NO_PARENT: NTSTATUS = 0xC020_020F_u32.cast_signed();
 
-/// WdfObjectReferenceActual and WdfObjectDereferenceActual.
-const REFERENCE: usize = 205;
-const DEREFERENCE: usize = 206;
-
 thread_local! {
     static DRIVER: Cell<WDFDRIVER> = const { Cell::new(null_mut()) };
     static QUEUE: Cell<WDFQUEUE> = const { Cell::new(null_mut()) };
@@ -178,25 +174,7 @@ fn device() -> WDFOBJECT {
 }
 
 fn key() -> WDFOBJECT {
-    let mut key = null_mut();
-    let opened = unsafe {
-        call_unsafe_wdf_function_binding!(
-            WdfDriverOpenParametersRegistryKey,
-            DRIVER.get(),
-            KEY_READ,
-            null_mut(),
-            &mut key
-        )
-    };
-    assert_eq!(opened, STATUS_SUCCESS);
-    key.cast()
-}
-
-/// Calls one of the two functions that count an object's references.
-fn change_references(object: WDFOBJECT, index: usize) {
-    type Change = unsafe extern "C" fn(PWDF_DRIVER_GLOBALS, WDFOBJECT, *mut c_void, i32, *const i8);
-    let change: Change = framework(index);
-    unsafe { change(WdfDriverGlobals, object, null_mut(), 0, std::ptr::null()) };
+    open_parameters(DRIVER.get()).expect("opened").cast()
 }
 
 #[test]

@@ -7,6 +7,7 @@
     reason = "these drivers do on purpose what nobody could argue for"
 )]
 
+use std::ffi::c_void;
 use std::ptr::null_mut;
 
 use wdk_sys_portable::*;
@@ -159,6 +160,32 @@ pub fn create_device_with(
 pub fn framework<F: Copy>(index: usize) -> F {
     assert_eq!(size_of::<F>(), size_of::<usize>());
     unsafe { WdfFunctions.add(index).cast::<F>().read() }
+}
+
+/// WdfObjectReferenceActual and WdfObjectDereferenceActual.
+pub const REFERENCE: usize = 205;
+pub const DEREFERENCE: usize = 206;
+
+/// Calls one of the two functions that count an object's references.
+pub fn change_references(object: WDFOBJECT, index: usize) {
+    type Change = unsafe extern "C" fn(PWDF_DRIVER_GLOBALS, WDFOBJECT, *mut c_void, i32, *const i8);
+    let change: Change = framework(index);
+    unsafe { change(WdfDriverGlobals, object, null_mut(), 0, std::ptr::null()) };
+}
+
+/// The driver's Parameters key.
+pub fn open_parameters(driver: WDFDRIVER) -> Result<WDFKEY, NTSTATUS> {
+    let mut key = null_mut();
+    check(unsafe {
+        call_unsafe_wdf_function_binding!(
+            WdfDriverOpenParametersRegistryKey,
+            driver,
+            KEY_READ,
+            null_mut(),
+            &mut key
+        )
+    })?;
+    Ok(key)
 }
 
 /// EvtIoInCallerContext.
