@@ -4,7 +4,6 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc;
 
 use super::Finding;
 use super::Setup;
@@ -13,7 +12,7 @@ use super::Symptom;
 use super::findings;
 use super::run;
 use super::run::How;
-use super::search::StopsOnPanic;
+use super::threads::on_threads;
 use crate::machine::Faults;
 
 /// How many failures a run has.
@@ -62,43 +61,22 @@ pub fn fail_every_call(
     let seeds = Mutex::new(seeds);
     let next = || seeds.lock().ok()?.next();
     let (stops, runs) = (AtomicBool::new(false), AtomicU64::new(0));
-    let (sender, receiver) = mpsc::sync_channel(WAITING);
-    let told = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..jobs)
-            .map(|_| {
-                let (sender, stops, runs) = (sender.clone(), &stops, &runs);
-                scope.spawn(move || {
-                    let _stops = StopsOnPanic(stops);
-                    let mut told = 0;
-                    let mut tell = |own| {
-                        let more = own - std::mem::replace(&mut told, own);
-                        let count = runs.fetch_add(more, Ordering::Relaxed) + more;
-                        // Nobody listens any more where the receiving thread panicked.
-                        sender.send(count).is_ok() && !stops.load(Ordering::Relaxed)
-                    };
-                    Search::new(subject, failing, &mut tell)
-                        .tell_stories(setup, std::iter::from_fn(next))
-                })
-            })
-            .collect();
-        drop(sender);
-        for count in receiver {
-            if !tell(count) {
-                stops.store(true, Ordering::Relaxed);
-            }
+    let work = |give: &dyn Fn(u64)| {
+        let mut told = 0;
+        let mut tell = |own| {
+            let more = own - std::mem::replace(&mut told, own);
+            give(runs.fetch_add(more, Ordering::Relaxed) + more);
+            !stops.load(Ordering::Relaxed)
+        };
+        Search::new(subject, failing, &mut tell).tell_stories(setup, std::iter::from_fn(next))
+    };
+    let take = |count| {
+        if !tell(count) {
+            stops.store(true, Ordering::Relaxed);
         }
-        let joined = threads.into_iter().map(|thread| {
-            thread
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        });
-        joined.collect()
-    });
-    merged(told, stories.len())
+    };
+    merged(on_threads(jobs, &stops, work, take), stories.len())
 }
-
-/// How many runs of other host threads may wait to be told.
-const WAITING: usize = 64;
 
 /// What was found, with the number of its story.
 type Found = Vec<(u64, Symptom, Finding)>;

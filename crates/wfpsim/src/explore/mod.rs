@@ -11,6 +11,7 @@ mod search;
 mod shrink;
 mod subject;
 mod subjects;
+mod threads;
 mod timeline;
 mod token;
 

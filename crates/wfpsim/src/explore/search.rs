@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -25,6 +24,7 @@ use super::findings;
 use super::run;
 use super::run::How;
 use super::run::Run;
+use super::threads::on_threads;
 use crate::machine::choice::Trace;
 
 /// The most choices of a run that is explored exhaustively.
@@ -35,9 +35,6 @@ const LIGHT_RUNS: u64 = 63;
 
 /// How often progress is told: every so many schedules.
 const TELL_EVERY: u64 = 16;
-
-/// How many runs of other host threads may wait to be counted.
-const WAITING: usize = 64;
 
 /// How long this host thread has kept a processor busy.
 pub(super) fn busy() -> Duration {
@@ -113,17 +110,6 @@ impl Sum {
             Some((_, first)) if first.index <= tried.index => {}
             Some((_, first)) => *first = tried,
             None => self.found.push((symptom, tried)),
-        }
-    }
-}
-
-/// Has the other host threads stop, too, when one panics.
-pub(super) struct StopsOnPanic<'a>(pub &'a AtomicBool);
-
-impl Drop for StopsOnPanic<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -224,36 +210,13 @@ impl<'a> Search<'a> {
     /// The same on several host threads. A schedule that is tried has all before it tried, too, so that the first that shows
     /// something is found whoever is faster.
     fn try_on_threads(&self, sum: &mut Sum, tell: &mut dyn FnMut(&Progress) -> bool) {
-        let (sender, receiver) = mpsc::sync_channel(WAITING);
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..self.plan.jobs)
-                .map(|_| {
-                    let sender = sender.clone();
-                    scope.spawn(move || {
-                        let _stops = StopsOnPanic(&self.stops);
-                        self.try_each(&mut |tried| {
-                            // Nobody listens any more where the receiving thread panicked.
-                            if sender.send(tried).is_err() {
-                                self.stops.store(true, Ordering::Relaxed);
-                            }
-                        });
-                        busy()
-                    })
-                })
-                .collect();
-            drop(sender);
-            for tried in receiver {
-                self.count(sum, tried, tell);
-            }
-            sum.busy = threads
-                .into_iter()
-                .map(|thread| {
-                    thread
-                        .join()
-                        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-                })
-                .sum();
-        });
+        let work = |give: &dyn Fn(Tried)| {
+            self.try_each(&mut |tried| give(tried));
+            busy()
+        };
+        let take = |tried| self.count(sum, tried, tell);
+        let busy = on_threads(self.plan.jobs, &self.stops, work, take);
+        sum.busy = busy.into_iter().sum();
     }
 
     /// The machine of a schedule.

@@ -172,6 +172,11 @@ impl Kernel {
 
     pub(super) fn set_fate(&self, number: u64, fate: Fate) {
         self.with_packet(number, |packet| packet.fate = fate);
+        self.tell_fate(number, fate);
+    }
+
+    /// What has become of a packet is told, if it is the one that somebody follows.
+    pub(super) fn tell_fate(&self, number: u64, fate: Fate) {
         if self.follows(number) {
             self.tell(fate.to_string());
         }
@@ -179,16 +184,17 @@ impl Kernel {
 
     /// A packet came out. Coming out twice is a violation at once; with which bytes is the caller's to compare.
     pub(super) fn arrived(&self, number: u64, side: Side, bytes: Vec<u8>) {
-        let twice = self.with_packet(number, |packet| {
-            packet.arrivals += 1;
-            packet.arrivals > 1
-        });
         let fate = if side == Side::Inbound {
             Fate::Delivered
         } else {
             Fate::Sent
         };
-        self.set_fate(number, fate);
+        let twice = self.with_packet(number, |packet| {
+            packet.arrivals += 1;
+            packet.fate = fate;
+            packet.arrivals > 1
+        });
+        self.tell_fate(number, fate);
         if twice == Some(true) {
             let summary = format!("packet {number} was {fate} a second time");
             self.bug_check(Violation::new(

@@ -156,11 +156,15 @@ pub(super) fn settle(kernel: &Kernel, packet: u64, list: *mut NET_BUFFER_LIST, o
         kernel.count(|counts| counts.held += 1);
         let waits = kernel.with_packet(packet, |packet| {
             packet.held += 1;
-            packet.fate == Fate::OnTheWay
+            // The worker may have been faster than the classify's return.
+            let waits = packet.fate == Fate::OnTheWay;
+            if waits {
+                packet.fate = Fate::Held;
+            }
+            waits
         });
-        // The worker may have been faster than the classify's return.
         if waits == Some(true) {
-            kernel.set_fate(packet, Fate::Held);
+            kernel.tell_fate(packet, Fate::Held);
         }
     } else if kernel.with_packet(packet, |packet| packet.fate == Fate::OnTheWay) == Some(true) {
         kernel.count(|counts| counts.blocked += 1);

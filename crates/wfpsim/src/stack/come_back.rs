@@ -50,15 +50,13 @@ pub(crate) fn receive_injected(
         return status::UNSUCCESSFUL;
     };
     kernel.with_packet(packet, |packet| packet.injected += 1);
-    if rounds > 8 {
-        let summary = format!(
-            "packet {packet} was injected {rounds} times; a callout takes its own injected packets again"
-        );
-        kernel.bug_check(
-            Violation::contract(kernel, "A-51", [list as u64, rounds as u64, 0, 0], summary)
-                .about(kernel, ledger),
-        );
-    }
+    check_rounds(
+        kernel,
+        list,
+        ledger,
+        rounds,
+        format_args!("packet {packet}"),
+    );
     let [interface, sub_interface, compartment] = from;
     // Who was not told the compartment says UNSPECIFIED_COMPARTMENT_ID.
     if (interface, sub_interface) != (INTERFACE_INDEX, SUB_INTERFACE_INDEX)
@@ -133,6 +131,25 @@ pub(crate) fn receive_injected(
     }
 }
 
+/// Stops the machine when a packet goes round and round.
+fn check_rounds(
+    kernel: &Kernel,
+    list: *mut NET_BUFFER_LIST,
+    ledger: ObjectId,
+    rounds: usize,
+    who: impl std::fmt::Display,
+) {
+    if rounds > 8 {
+        let summary = format!(
+            "{who} was injected {rounds} times; a callout takes its own injected packets again"
+        );
+        kernel.bug_check(
+            Violation::contract(kernel, "A-51", [list as u64, rounds as u64, 0, 0], summary)
+                .about(kernel, ledger),
+        );
+    }
+}
+
 /// A clone that a driver injected goes down again from the transport layer. The status is what its completion says.
 pub(crate) fn send_injected(kernel: &Kernel, list: *mut NET_BUFFER_LIST, send: Send) -> NtStatus {
     kernel.count(|counts| counts.reinjected += 1);
@@ -142,15 +159,7 @@ pub(crate) fn send_injected(kernel: &Kernel, list: *mut NET_BUFFER_LIST, send: S
     }) else {
         return status::UNSUCCESSFUL;
     };
-    if rounds > 8 {
-        let summary = format!(
-            "a packet was injected {rounds} times; a callout takes its own injected packets again"
-        );
-        kernel.bug_check(
-            Violation::contract(kernel, "A-51", [list as u64, rounds as u64, 0, 0], summary)
-                .about(kernel, ledger),
-        );
-    }
+    check_rounds(kernel, list, ledger, rounds, "a packet");
     let buffers = ndis::net_buffers(list);
     let Some((&first, &packet)) = buffers.first().zip(packets.first()) else {
         return status::UNSUCCESSFUL;

@@ -126,7 +126,8 @@ fn tell(arguments: &Arguments, outcome: &Outcome) -> ExitCode {
         terminal::complain(error);
     }
     let records = summary.planned.records;
-    let beyond = arguments.packet.filter(|&number| number > records);
+    let in_capture = summary.followed_in_capture().is_some();
+    let beyond = arguments.packet.filter(|_| !in_capture);
     if let Some(number) = beyond {
         terminal::complain(format_args!(
             "--packet {number}: as far as it was replayed, the capture has packets 1 to {records}"
